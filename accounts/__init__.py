@@ -1,0 +1,1 @@
+"""Logout for Django REST Framework: a login is one row, and ending it is one DELETE."""

@@ -1,0 +1,157 @@
+"""What comes in: bodies and their parsers, and SimpleJWT's serializers for a host that keeps its views."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+from django.conf import settings
+from django.contrib.auth.models import update_last_login
+from django.http import QueryDict
+from rest_framework import serializers
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import FormParser as DRFFormParser
+from rest_framework.parsers import JSONParser as DRFJSONParser
+from rest_framework_simplejwt import exceptions as simplejwt
+from rest_framework_simplejwt.serializers import TokenObtainPairSerializer as SimpleJWTObtain
+from rest_framework_simplejwt.serializers import TokenObtainSerializer as SimpleJWTCredentials
+from rest_framework_simplejwt.serializers import TokenRefreshSerializer as SimpleJWTRefresh
+from rest_framework_simplejwt.settings import api_settings
+
+from accounts import services, tokens
+from accounts.api.contracts import BAD_BODY
+from accounts.clients import ClientInfo
+from accounts.exceptions import TokenError
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    # DRF's parsers read without the limit that Django has for a request body.
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    data = stream.read() if limit is None else stream.read(limit + 1)
+    if limit is not None and len(data) > limit:
+        raise ParseError(BAD_BODY)
+    return data
+
+
+class JSONParser(DRFJSONParser):
+    """An object, in UTF-8 (RFC 8259 §8.1), that names no member twice."""
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return the object. Raises ``ParseError`` for anything else."""
+        try:
+            # Nested too deep for Python's stack is a RecursionError, a number with too many digits
+            # or a byte that is not UTF-8 a ValueError.
+            body = json.loads(_read(stream).decode(), object_pairs_hook=_object)
+        except (ValueError, RecursionError) as error:
+            raise ParseError(BAD_BODY) from error
+        if not isinstance(body, dict):
+            raise ParseError(BAD_BODY)
+        return body
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(result := dict(pairs)) < len(pairs):
+        raise ValueError("a member is repeated")
+    return result
+
+
+class FormParser(DRFFormParser):
+    """A form, in UTF-8, that names no parameter twice (RFC 6749 §3.2)."""
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return the parameters. Raises ``ParseError`` where one is repeated."""
+        form = QueryDict(_read(stream), encoding="utf-8")
+        if any(len(values) > 1 for _, values in form.lists()):
+            raise ParseError(BAD_BODY)
+        return form.dict()
+
+
+class StringField(serializers.CharField):
+    """Text as it was sent: no number is taken for it, and no white space trimmed off."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data: object) -> str:
+        """Return the text."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class PasswordGrantSerializer(serializers.Serializer[Any]):
+    """``grant_type=password`` (RFC 6749 §4.3.2), with the e-mail address as a way to say who."""
+
+    email = StringField(required=False)
+    username = StringField(required=False)
+    password = StringField()
+
+    def validate(self, attrs: dict[str, str]) -> dict[str, str]:
+        """Require one of the two names."""
+        if ("email" in attrs) == ("username" in attrs):
+            raise serializers.ValidationError("one of email and username")
+        return attrs
+
+
+class RefreshGrantSerializer(serializers.Serializer[Any]):
+    """``grant_type=refresh_token`` (RFC 6749 §6)."""
+
+    refresh_token = StringField()
+
+
+class ReauthenticationSerializer(serializers.Serializer[Any]):
+    """The proof that it is still the same person."""
+
+    password = StringField()
+
+
+class TokenObtainPairSerializer(SimpleJWTObtain):
+    """For ``SIMPLE_JWT["TOKEN_OBTAIN_SERIALIZER"]``: SimpleJWT's own view begins a login of ours.
+
+    As in SimpleJWT, a subclass may add claims of its own in ``get_token()``.
+    """
+
+    token_class = tokens.RefreshToken
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        """Check the credentials and log in."""
+        SimpleJWTCredentials.validate(self, attrs)
+        pair = services.log_in(
+            user=self.user,
+            client=ClientInfo.from_request(self.context["request"]),
+            mint=self.get_token,
+        )
+        if api_settings.UPDATE_LAST_LOGIN:
+            update_last_login(type(self.user), self.user)
+        return {"refresh": str(pair.refresh), "access": str(pair.access)}
+
+
+class TokenRefreshSerializer(SimpleJWTRefresh):
+    """For ``SIMPLE_JWT["TOKEN_REFRESH_SERIALIZER"]``: a refresh that no race can outlive.
+
+    Rotates where ``ROTATE_REFRESH_TOKENS`` says so.
+    """
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        """Return new tokens of a login that is alive."""
+        try:
+            token = tokens.decode_refresh(attrs["refresh"])
+            if not api_settings.ROTATE_REFRESH_TOKENS:
+                tokens.find_login(token)
+                return {"access": str(token.access_token)}
+            client = ClientInfo.from_request(self.context["request"])
+            pair = services.refresh(token=token, client=client)
+        except TokenError as error:
+            raise simplejwt.TokenError("Token is invalid or expired") from error
+        return {"refresh": str(pair.refresh), "access": str(pair.access)}

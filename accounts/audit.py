@@ -1,0 +1,73 @@
+"""The security log: one line of JSON for each decision, success or failure.
+
+Event names are those of the OWASP logging vocabulary. The line is the message itself, in ASCII
+with everything else escaped, so that no formatter is needed and no value can start a line of its
+own or reach a terminal. The caller names what it logs; tokens, passwords and session keys never
+reach this module.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Final
+
+from accounts.clients import ClientInfo
+
+logger: Final = logging.getLogger("accounts.audit")
+
+
+class Event(Enum):
+    """An event of the OWASP logging vocabulary, with the level it is logged at."""
+
+    LOGIN_SUCCESS = "authn_login_success", logging.INFO
+    LOGIN_FAIL = "authn_login_fail", logging.WARNING
+    TOKEN_CREATED = "authn_token_created", logging.INFO
+    TOKEN_REVOKED = "authn_token_revoked", logging.INFO
+    TOKEN_REUSE = "authn_token_reuse", logging.CRITICAL
+    SESSION_LOGOUT = "session_logout", logging.INFO
+    SESSION_EXPIRED = "session_expired", logging.INFO
+    SESSION_USE_AFTER_EXPIRE = "session_use_after_expire", logging.CRITICAL
+    RATE_LIMIT_EXCEEDED = "excess_rate_limit_exceeded", logging.WARNING
+
+    def __init__(self, label: str, level: int) -> None:
+        self.label = label
+        self.level = level
+
+
+def log(
+    event: Event,
+    *,
+    action: str,
+    target: str,
+    success: bool,
+    reason: str,
+    status: int | None,
+    client: ClientInfo,
+    user_id: str | None = None,
+    session_id: str | None = None,
+) -> None:
+    """Write one line.
+
+    ``action`` is what was asked for and ``target`` what it was asked of; ``reason`` is why it
+    ended as it did; ``status`` is the HTTP status, None where no request was answered.
+    ``session_id`` is the public ``sid``, which logs nobody in.
+    """
+    entry = {
+        "datetime": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "event": event.label,
+        "level": logging.getLevelName(event.level),
+        "action": action,
+        "object": target,
+        "result": "success" if success else "failure",
+        "reason": reason,
+        "status": status,
+        "user": user_id,
+        "session": session_id,
+        "source_ip": client.ip_address,
+        "user_agent": client.user_agent,
+        "request_id": client.request_id,
+    }
+    logger.log(event.level, json.dumps(entry))

@@ -1,0 +1,125 @@
+"""A wrong or dangerous set-up, told at start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.utils.module_loading import import_string
+
+from accounts.conf import DEFAULTS, PROPERTIES
+
+# Any: Django passes what future versions may add.
+
+PROCESS_CACHES = {
+    "django.core.cache.backends.dummy.DummyCache",
+    "django.core.cache.backends.locmem.LocMemCache",
+}
+
+
+@register(Tags.compatibility)
+def check_settings(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check ``settings.ACCOUNTS``."""
+    given = getattr(settings, "ACCOUNTS", {})
+    errors: list[CheckMessage] = [
+        Error(
+            f"ACCOUNTS[{name!r}] is not a setting.",
+            hint=f"The settings are {', '.join(DEFAULTS)}.",
+            id="accounts.E001",
+        )
+        for name in given
+        if name not in DEFAULTS
+    ]
+    for name, read in PROPERTIES.items():
+        try:
+            read()
+        except ValueError as error:
+            errors.append(Error(f"ACCOUNTS[{name!r}]: {error}.", id="accounts.E002"))
+    return errors
+
+
+@register(Tags.compatibility)
+def check_installed_apps(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check what this app cannot do without."""
+    if "rest_framework_simplejwt.token_blacklist" in settings.INSTALLED_APPS:
+        return []
+    return [
+        Error(
+            "SimpleJWT's token blacklist is not installed.",
+            hint="Add 'rest_framework_simplejwt.token_blacklist' to INSTALLED_APPS.",
+            id="accounts.E003",
+        )
+    ]
+
+
+@register(Tags.security)
+def check_adoption(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check the places where a project that had SimpleJWT before still uses that alone."""
+    warnings: list[CheckMessage] = []
+    if settings.SESSION_ENGINE != "accounts.sessions":
+        warnings.append(
+            Warning(
+                "Browser logins are not kept as rows of accounts.Session.",
+                hint="Set SESSION_ENGINE = 'accounts.sessions'.",
+                id="accounts.W001",
+            )
+        )
+    classes = getattr(settings, "REST_FRAMEWORK", {}).get("DEFAULT_AUTHENTICATION_CLASSES", ())
+    if any(str(name).startswith("rest_framework_simplejwt.") for name in classes):
+        warnings.append(
+            Warning(
+                "SimpleJWT's own authentication accepts the access tokens of ended logins.",
+                hint="Use 'accounts.authentication.JWTAuthentication' in its place.",
+                id="accounts.W002",
+            )
+        )
+    return warnings
+
+
+@register(Tags.security)
+def check_serializers(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check that SimpleJWT's views, where they are used, begin and refresh logins of ours."""
+    warnings: list[CheckMessage] = []
+    for setting, name in (
+        ("TOKEN_OBTAIN_SERIALIZER", "TokenObtainPairSerializer"),
+        ("TOKEN_REFRESH_SERIALIZER", "TokenRefreshSerializer"),
+    ):
+        ours = f"accounts.api.serializers.{name}"
+        path = getattr(settings, "SIMPLE_JWT", {}).get(setting, "")
+        if not path or not issubclass(import_string(path), import_string(ours)):
+            warnings.append(
+                Warning(
+                    f"SIMPLE_JWT[{setting!r}] is not ours.",
+                    hint=f"Set it to {ours!r} or a subclass, or do not route SimpleJWT's views.",
+                    id="accounts.W003",
+                )
+            )
+    return warnings
+
+
+@register(Tags.security, deploy=True)
+def check_rate_limit_store(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check that the processes of a deployment count together."""
+    alias = getattr(settings, "RATELIMIT_USE_CACHE", "default")
+    if settings.CACHES.get(alias, {}).get("BACKEND") not in PROCESS_CACHES:
+        return []
+    return [
+        Warning(
+            f"The cache {alias!r} is one process's own, so each process has rate limits of its own.",
+            hint="Use Redis or Memcached, or run a single process and silence this check.",
+            id="accounts.W004",
+        )
+    ]

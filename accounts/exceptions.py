@@ -1,0 +1,51 @@
+"""What can go wrong with a login or a token. No HTTP here: the edge translates."""
+
+from __future__ import annotations
+
+
+class AccountsError(Exception):
+    """The base of every error of this app."""
+
+
+class TokenError(AccountsError):
+    """A token proves nothing; see the subclasses. ``code`` names the reason in the log."""
+
+    code: str
+
+
+class TokenInvalid(TokenError):
+    """A token is malformed, tampered with, of the wrong type or signed by someone else.
+
+    The client has to log in again; it will never become valid.
+    """
+
+    code = "token_invalid"
+
+
+class TokenExpired(TokenError):
+    """A genuine token is past its ``exp``. The client refreshes, or logs in again."""
+
+    code = "token_expired"
+
+
+class TokenRevoked(TokenError):
+    """A genuine token belongs to a login that has ended. The client logs in again."""
+
+    code = "token_revoked"
+
+
+class TokenReused(TokenRevoked):
+    """A refresh token was presented that a newer one has replaced (RFC 9700 §4.14.2).
+
+    Either a client kept an old token or somebody stole one.
+    """
+
+    code = "token_reused"
+
+
+class NotReauthenticable(AccountsError):
+    """A token without a login row cannot carry a re-authentication. Logging in again helps."""
+
+
+class AppendOnly(AccountsError):
+    """Code tried to change or delete a recorded event. Record another one instead."""

@@ -1,0 +1,276 @@
+"""The rows: a login, the version of a user's tokens, and the record of what ended."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final, Self
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext_lazy as _
+
+from accounts.clients import USER_AGENT_MAX_LENGTH
+from accounts.conf import conf
+from accounts.exceptions import AppendOnly
+from accounts.sessions import SessionStore
+
+
+TOUCH_INTERVAL: Final = timedelta(minutes=1)
+"""``last_seen_at`` is this coarse, so that reading an API does not mean writing to it."""
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    """What is alive, and whose it is."""
+
+    def alive(self) -> Self:
+        """Keep the rows that have not run out."""
+        return self.filter(expire_date__gt=timezone.now())
+
+    def of(self, user: AbstractBaseUser) -> Self:
+        """Keep one user's logins; a stranger's are simply absent."""
+        return self.filter(user=user)
+
+    def browser(self, stored_key: str) -> Self:
+        """Keep the browser session with this stored key."""
+        return self.filter(kind=Session.Kind.BROWSER, session_key=stored_key)
+
+    def token(self, sid: uuid.UUID) -> Self:
+        """Keep the token login with this ``sid``."""
+        return self.filter(kind=Session.Kind.TOKEN, sid=sid)
+
+
+class Session(AbstractBaseSession):
+    """A login, by browser or by token: while the row stands, it is alive.
+
+    ``user`` is null, and the clocks with it, for the session of an anonymous browser.
+    """
+
+    class Kind(models.TextChoices):
+        BROWSER = "browser", _("browser")
+        TOKEN = "token", _("token")
+
+    session_key = models.CharField(_("session key"), max_length=64, primary_key=True)
+    sid = models.UUIDField(_("session id"), default=uuid.uuid4, unique=True, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("user"),
+    )
+    kind = models.CharField(_("kind"), max_length=7, choices=Kind, default=Kind.BROWSER)
+    auth_hash = models.CharField(max_length=128, blank=True, editable=False)
+    authenticated_at = models.DateTimeField(_("logged in at"), null=True, blank=True)
+    last_seen_at = models.DateTimeField(_("last seen at"), null=True, blank=True)
+    reauthenticated_at = models.DateTimeField(_("re-authenticated at"), null=True, blank=True)
+    ip_address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
+    user_agent = models.CharField(_("user agent"), max_length=USER_AGENT_MAX_LENGTH, blank=True)
+    refresh_jti = models.CharField(max_length=255, blank=True, editable=False)
+    previous_refresh_jti = models.CharField(max_length=255, blank=True, editable=False)
+    rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects: ClassVar[models.Manager[Session]] = SessionQuerySet.as_manager()
+
+    class Meta(AbstractBaseSession.Meta):
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="accounts_session_token_has_user",
+                condition=Q(kind="browser") | Q(user__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.sid)
+
+    def save(self, **kwargs: Any) -> None:  # Any: Django's own arguments, passed on
+        """Save; the engine's update leaves alone what is not the engine's.
+
+        Django's session engine writes whole rows back. A re-authentication that committed while
+        the request ran would be undone.
+        """
+        if kwargs.get("force_update"):
+            kwargs.setdefault("update_fields", ENGINE_FIELDS)
+        super().save(**kwargs)
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionStore]:
+        return SessionStore
+
+    @property
+    def recently_reauthenticated(self) -> bool:
+        """Whether the person has proved, recently enough, that it is still them."""
+        marked = self.reauthenticated_at
+        return marked is not None and timezone.now() - marked < conf.reauthentication_max_age
+
+    def matches_password_of(self, user: AbstractBaseUser) -> bool:
+        """Whether the user's password is still the one of this login.
+
+        Hashes made with one of ``SECRET_KEY_FALLBACKS`` count, as they do for Django's sessions.
+        """
+        if constant_time_compare(self.auth_hash, user.get_session_auth_hash()):
+            return True
+        return any(
+            constant_time_compare(self.auth_hash, fallback)
+            for fallback in user.get_session_auth_fallback_hash()
+        )
+
+    def touch(self) -> None:
+        """Note that the login was used, at most once a minute."""
+        if now := self._needs_touch():
+            type(self).objects.filter(pk=self.pk).update(last_seen_at=now)
+
+    async def atouch(self) -> None:
+        """See ``touch()``."""
+        if now := self._needs_touch():
+            await type(self).objects.filter(pk=self.pk).aupdate(last_seen_at=now)
+
+    def _needs_touch(self) -> datetime | None:
+        now = timezone.now()
+        if self.last_seen_at is None or now - self.last_seen_at < TOUCH_INTERVAL:
+            return None
+        self.last_seen_at = now
+        return now
+
+
+ENGINE_FIELDS: Final = (
+    "sid",
+    "session_data",
+    "expire_date",
+    "user",
+    "auth_hash",
+    "authenticated_at",
+    "last_seen_at",
+    "ip_address",
+    "user_agent",
+)
+"""The columns that the session engine may change in a row that exists."""
+
+
+class TokenVersionQuerySet(models.QuerySet["TokenVersion"]):
+    """Each user's row is also the lock that log-ins and the end of all logins take turns on."""
+
+    def lock(self, user: AbstractBaseUser) -> TokenVersion:
+        """Return the user's row, locked until the transaction ends.
+
+        Raises ``IntegrityError`` if another transaction made the row in this very moment.
+        """
+        try:
+            return self.select_for_update().get(user=user)
+        except TokenVersion.DoesNotExist:
+            return self.create(user=user)
+
+    def raise_version(self, user: AbstractBaseUser) -> None:
+        """Make every token of the user, minted until now, worthless; locks as ``lock()`` does."""
+        if not self.filter(user=user).update(version=F("version") + 1):
+            self.create(user=user, version=1)
+
+
+class TokenVersion(models.Model):
+    """The version that a user's tokens have to carry; a token without one has version 0."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        primary_key=True,
+        related_name="token_version",
+        verbose_name=_("user"),
+    )
+    version = models.PositiveIntegerField(_("version"), default=0)
+
+    objects: ClassVar[models.Manager[TokenVersion]] = TokenVersionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("token version")
+        verbose_name_plural = _("token versions")
+
+    def __str__(self) -> str:
+        return str(self.version)
+
+
+class LogoutEventQuerySet(models.QuerySet["LogoutEvent"]):
+    """The record: rows are added and read."""
+
+    def update(self, **kwargs: Any) -> int:  # Any: Django's own signature
+        """Refuse: what is on record stays as it was recorded."""
+        raise AppendOnly
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Refuse: what is on record stays."""
+        raise AppendOnly
+
+
+class LogoutEvent(models.Model):
+    """One end of one or more logins, as it was recorded with the change itself."""
+
+    class Scope(models.TextChoices):
+        """What ends: this login, all but this one, this one and all refresh tokens, or all."""
+
+        SESSION = "session", _("this login")
+        OTHERS = "others", _("all other logins")
+        REFRESH_TOKENS = "refresh_tokens", _("this login and all refresh tokens")
+        GLOBAL = "global", _("all logins")
+
+    class Initiator(models.TextChoices):
+        """Who began it; the values of CAEP's ``initiating_entity``."""
+
+        USER = "user", _("user")
+        ADMIN = "admin", _("administrator")
+        POLICY = "policy", _("policy")
+        SYSTEM = "system", _("system")
+
+    class Reason(models.TextChoices):
+        LOGOUT = "logout", _("logged out")
+
+    occurred_at = models.DateTimeField(_("time"), default=timezone.now)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        verbose_name=_("user"),
+    )
+    username = models.CharField(_("username"), max_length=254, db_index=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        verbose_name=_("actor"),
+    )
+    initiator = models.CharField(_("initiator"), max_length=6, choices=Initiator)
+    reason = models.CharField(_("reason"), max_length=32, choices=Reason)
+    scope = models.CharField(_("scope"), max_length=14, choices=Scope)
+    session_id = models.UUIDField(_("session id"), null=True, db_index=True)
+    token_jti = models.CharField(_("token id"), max_length=255, blank=True)
+    sessions_ended = models.PositiveIntegerField(_("sessions ended"))
+    tokens_revoked = models.PositiveIntegerField(_("tokens revoked"))
+    ip_address = models.GenericIPAddressField(_("IP address"), null=True, db_index=True)
+    user_agent = models.CharField(_("user agent"), max_length=USER_AGENT_MAX_LENGTH, blank=True)
+    request_id = models.CharField(_("request id"), max_length=64, blank=True)
+
+    objects: ClassVar[models.Manager[LogoutEvent]] = LogoutEventQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("logout event")
+        verbose_name_plural = _("logout events")
+        indexes: ClassVar = [models.Index(fields=["occurred_at", "id"], name="accounts_event_time")]
+
+    def __str__(self) -> str:
+        return f"{self.username} {self.occurred_at:%Y-%m-%d %H:%M:%S}"
+
+    def save(self, **kwargs: Any) -> None:  # Any: Django's own arguments, passed on
+        """Record the event; a recorded one cannot be saved again."""
+        if not self._state.adding:
+            raise AppendOnly
+        super().save(**kwargs)
+
+    def delete(self, **kwargs: Any) -> tuple[int, dict[str, int]]:  # Any: as above
+        """Refuse: what is on record stays."""
+        raise AppendOnly

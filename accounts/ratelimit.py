@@ -1,0 +1,168 @@
+"""Rate limits on django-ratelimit's counters, and the headers that tell of them.
+
+The headers are those of draft-ietf-httpapi-ratelimit-headers-10, with the older ``X-RateLimit``
+ones beside them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from django_ratelimit.core import get_usage
+from rest_framework.exceptions import Throttled
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import audit
+from accounts.clients import ClientInfo
+from accounts.conf import Rate
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+V = TypeVar("V", bound=APIView)
+
+
+class StoreUnavailable(Exception):
+    """The cache that counts requests cannot be reached. See its server and ``CACHES``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """How much of a limit is used: ``count`` of ``rate.limit``, for ``reset`` more seconds."""
+
+    name: str
+    rate: Rate
+    count: int
+    reset: int
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether this request is one too many."""
+        return self.count > self.rate.limit
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds to wait; never none, for clients take a 0 to mean now."""
+        return max(1, self.reset)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of an answer under this limit."""
+        remaining = max(0, self.rate.limit - self.count)
+        headers = {
+            "RateLimit-Policy": f'"{self.name}";q={self.rate.limit};w={self.rate.seconds}',
+            "RateLimit": f'"{self.name}";r={remaining};t={self.reset}',
+            "X-RateLimit-Limit": str(self.rate.limit),
+            "X-RateLimit-Remaining": str(remaining),
+            "X-RateLimit-Reset": str(self.reset),
+        }
+        if self.exceeded:
+            headers["Retry-After"] = str(self.retry_after)
+        return headers
+
+
+def count(
+    request: Request, *, name: str, key: str, rate: Rate, increment: bool = True
+) -> Usage | None:
+    """Count a request under a limit's name and a key.
+
+    Returns None where ``RATELIMIT_ENABLE`` is off. Raises ``StoreUnavailable``.
+    """
+    try:
+        usage = get_usage(
+            request,
+            group=f"accounts.{name}",
+            key=lambda group, request: key,
+            rate=tuple(rate),
+            increment=increment,
+        )
+    except Exception as error:  # noqa: BLE001 - each cache backend raises errors of its own library
+        raise StoreUnavailable from error
+    if usage is None:
+        return None
+    if usage["time_left"] < 0:  # how django-ratelimit says that a cache refused to count
+        raise StoreUnavailable
+    return Usage(name=name, rate=rate, count=usage["count"], reset=usage["time_left"])
+
+
+def address_key(request: Request) -> str:
+    """Return the client address as a key: all of an IPv6 subscriber's /64 is one client."""
+    address = ClientInfo.from_request(request).ip_address
+    if address is not None and ":" in address:
+        address = str(ipaddress.ip_network(f"{address}/64", strict=False))
+    return f"address:{address}"
+
+
+def user_key(view: APIView, request: Request) -> str:
+    """Return the authenticated user as a key, else the client address."""
+    if request.user is not None and request.user.is_authenticated:
+        return f"user:{request.user.pk}"
+    return address_key(request)
+
+
+def rate_limit(
+    name: str, *, rate: Callable[[], Rate], key: Callable[[V, Request], str] = user_key
+) -> Callable[
+    [Callable[Concatenate[V, Request, P], Response]],
+    Callable[Concatenate[V, Request, P], Response],
+]:
+    """Limit a handler of a DRF view, and say so in the headers of each of its answers.
+
+    ``rate`` and ``key`` (of the view and the request) are called at each request, after DRF's own authentication. Handlers of
+    the same ``name`` share their count. Over the limit DRF's ``Throttled`` is raised. If the
+    counting store is down, the handler runs without a limit and the log says so.
+    """
+
+    def decorate(
+        handler: Callable[Concatenate[V, Request, P], Response],
+    ) -> Callable[Concatenate[V, Request, P], Response]:
+        @wraps(handler)
+        def limited(view: V, request: Request, *args: P.args, **kwargs: P.kwargs) -> Response:
+            usage = None
+            try:
+                usage = count(request, name=name, key=key(view, request), rate=rate())
+            except StoreUnavailable:
+                logger.exception("Rate limit %s is not enforced: its store is unavailable", name)
+            try:
+                if usage is not None and usage.exceeded:
+                    raise Throttled(wait=usage.retry_after)
+                response = handler(view, request, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - DRF's own hook decides what it becomes
+                response = view.handle_exception(error)
+            if usage is not None:
+                for header, value in usage.headers.items():
+                    response.headers[header] = value
+            return response
+
+        return limited
+
+    return decorate
+
+
+class Attempts:
+    """A limit on the attempts that fail, exact under parallel ones.
+
+    Each attempt counts as failed until it has succeeded, so that of any number of parallel
+    guesses no more than the limit are ever evaluated.
+    """
+
+    def __init__(self, request: Request, *, name: str, key: str, rate: Rate) -> None:
+        """Begin an attempt. Raises ``Throttled``, or ``StoreUnavailable``: guessing fails closed."""
+        self._request = request
+        self._arguments: dict[str, Any] = {"key": key, "rate": rate}  # Any: passed on as it is
+        self._name = name
+        begun = count(request, name=name, **self._arguments)
+        succeeded = count(request, name=f"{name}.success", increment=False, **self._arguments)
+        if begun and succeeded and begun.count - succeeded.count > rate.limit:
+            raise Throttled(wait=begun.retry_after)
+
+    def succeed(self) -> None:
+        """End the attempt well: it no longer counts."""
+        count(self._request, name=f"{self._name}.success", **self._arguments)

@@ -1,0 +1,70 @@
+"""What happens outside of this app, handed to a service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.db.models.signals import pre_save
+from django.dispatch import receiver
+from django.http import HttpRequest
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+
+from accounts import audit, services, tokens
+from accounts.clients import ClientInfo
+from accounts.exceptions import TokenRevoked
+from accounts.sessions import SessionStore
+
+# Any: Django passes its signals' own arguments along.
+
+
+@receiver(pre_save, sender=OutstandingToken)
+def on_outstanding_token(instance: OutstandingToken, **kwargs: Any) -> None:
+    """Keep no raw token, and keep up with a rotation by SimpleJWT's own code.
+
+    Raises SimpleJWT's ``TokenError``, which its views answer with 401, if the login has ended.
+    """
+    token = tokens.forget_raw(instance)
+    if token is None:
+        return
+    try:
+        services.follow_rotation(token=token)
+    except TokenRevoked as error:
+        raise TokenError("Token is blacklisted") from error
+
+
+@receiver(user_logged_in)
+def on_user_logged_in(request: HttpRequest | None, **kwargs: Any) -> None:
+    """Tell a browser's session whose browser it is."""
+    session = getattr(request, "session", None)
+    if isinstance(session, SessionStore) and request is not None:
+        client = ClientInfo.from_request(request)
+        session.ip_address, session.user_agent = client.ip_address, client.user_agent
+
+
+@receiver(user_logged_out)
+def on_user_logged_out(
+    request: HttpRequest | None, user: AbstractBaseUser | None, **kwargs: Any
+) -> None:
+    """Record what Django's own ``logout()`` ends."""
+    session = getattr(request, "session", None)
+    if not isinstance(session, SessionStore) or not session.session_key or user is None:
+        return
+    client = ClientInfo.from_request(request)
+    result = services.end_browser_session(
+        user=user, session_key=session.session_key, client=client
+    )
+    if result.event is not None:
+        audit.log(
+            audit.Event.SESSION_LOGOUT,
+            action="logout",
+            target="session",
+            success=True,
+            reason="logout",
+            status=None,
+            client=client,
+            user_id=str(user.pk),
+            session_id=str(result.event.session_id),
+        )

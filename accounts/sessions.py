@@ -1,0 +1,120 @@
+"""The session engine: Django's database sessions, as rows that know their owner.
+
+Set ``SESSION_ENGINE = "accounts.sessions"``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from accounts.models import Session, SessionQuerySet
+
+
+def hash_key(session_key: str) -> str:
+    """Return what is stored of a session key: its SHA-256, in 64 hexadecimal digits.
+
+    A key is 32 random characters, so its hash cannot be searched for it.
+    """
+    return hashlib.sha256(session_key.encode(errors="replace")).hexdigest()
+
+
+class SessionStore(DatabaseStore):
+    """One browser login, or one anonymous browser session."""
+
+    ip_address: str | None = None
+    user_agent: str = ""
+    """Of the client that logs in; a receiver of ``user_logged_in`` fills both."""
+
+    _row: Session | None = None
+
+    @classmethod
+    def get_model_class(cls) -> type[Session]:
+        """Return the model of this app; by name, for models import this module."""
+        return apps.get_model("accounts", "Session")
+
+    def _get_session_from_db(self) -> Session | None:
+        self._row = self._rows(self.session_key).alive().first()
+        if self._row is None:
+            self._session_key = None
+        else:
+            self._row.touch()
+        return self._row
+
+    async def _aget_session_from_db(self) -> Session | None:
+        self._row = await self._rows(self.session_key).alive().afirst()
+        if self._row is None:
+            self._session_key = None
+        else:
+            await self._row.atouch()
+        return self._row
+
+    def exists(self, session_key: str) -> bool:
+        return self._rows(session_key).exists()
+
+    async def aexists(self, session_key: str) -> bool:
+        return await self._rows(session_key).aexists()
+
+    def delete(self, session_key: str | None = None) -> None:
+        if (key := session_key or self.session_key) is not None:
+            self._rows(key).delete()
+
+    async def adelete(self, session_key: str | None = None) -> None:
+        if (key := session_key or self.session_key) is not None:
+            await self._rows(key).adelete()
+
+    def cycle_key(self) -> None:
+        """Give the session a new key; a login stays the same login, with the same ``sid``."""
+        self._get_session()
+        previous = self._row
+        super().cycle_key()
+        self._continue(previous)
+
+    async def acycle_key(self) -> None:
+        """See ``cycle_key()``."""
+        await self._aget_session()
+        previous = self._row
+        await super().acycle_key()
+        self._continue(previous)
+
+    def create_model_instance(self, data: Mapping[str, Any]) -> Session:
+        return self._fill(data, self._get_or_create_session_key(), self.get_expiry_date())
+
+    async def acreate_model_instance(self, data: Mapping[str, Any]) -> Session:
+        key = await self._aget_or_create_session_key()
+        return self._fill(data, key, await self.aget_expiry_date())
+
+    def _fill(self, data: Mapping[str, Any], session_key: str, expire_date: datetime) -> Session:
+        stored_key = hash_key(session_key)
+        row = self._row
+        if row is None or row.session_key != stored_key:
+            row = self.get_model_class()(session_key=stored_key)
+        user_id = None
+        if SESSION_KEY in data:
+            user_id = get_user_model()._meta.pk.to_python(data[SESSION_KEY])
+        if user_id is not None and user_id != row.user_id:
+            row.authenticated_at = row.last_seen_at = timezone.now()
+            row.ip_address, row.user_agent = self.ip_address, self.user_agent
+        row.user_id = user_id
+        row.auth_hash = data.get(HASH_SESSION_KEY) or ""
+        row.session_data = self.encode(dict(data))
+        row.expire_date = expire_date
+        self._row = row
+        return row
+
+    def _continue(self, previous: Session | None) -> None:
+        if previous is not None and previous.user_id is not None and self._row is not None:
+            for name in ("sid", "user_id", "authenticated_at", "ip_address", "user_agent"):
+                setattr(self._row, name, getattr(previous, name))
+
+    def _rows(self, session_key: str | None) -> SessionQuerySet:
+        """Return the row of this key, if it is a browser's: no cookie reaches a token login."""
+        return self.get_model_class().objects.browser(hash_key(session_key or ""))

@@ -1,0 +1,1 @@
+"""The example project: it shows the app."""

