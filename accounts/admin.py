@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from datetime import date, datetime, time, timedelta
 from ipaddress import ip_address
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.core.paginator import Paginator
@@ -30,7 +30,8 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg] # not generic at ru
     @cached_property
     def count(self) -> int:
         """The number of rows, or ``limit`` if there are more."""
-        return self.object_list[: self.limit].count()
+        events: QuerySet[LogoutEvent] = self.object_list  # type: ignore[assignment] # as Django has it
+        return events[: self.limit].count()
 
 
 class BrowsedEvents(LogoutEventQuerySet):
@@ -82,7 +83,7 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
     search_fields = ("username",)
     search_help_text = _("The beginning of a username, a whole IP address or a whole session id")
     ordering = ("-occurred_at", "-id")
-    actions: ClassVar = None
+    actions = None
     paginator = BoundedPaginator
     show_full_result_count = False
 

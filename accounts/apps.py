@@ -16,4 +16,4 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks and connect the receivers."""
         # Models are not loaded yet when this module is imported.
-        from accounts import checks, receivers  # noqa: F401
+        from accounts import checks, receivers  # noqa: F401, PLC0415

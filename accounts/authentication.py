@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.utils.functional import Promise
 from django.utils.translation import pgettext_lazy
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import AUTH_HEADER_TYPES
 from rest_framework_simplejwt.authentication import JWTAuthentication as SimpleJWTAuthentication
-from rest_framework_simplejwt.exceptions import InvalidToken
+from rest_framework_simplejwt.exceptions import InvalidToken as SimpleJWTInvalidToken
 from rest_framework_simplejwt.settings import api_settings
 
 from accounts import audit
 from accounts.clients import ClientInfo
 from accounts.exceptions import TokenError, TokenExpired, TokenInvalid, TokenRevoked
+from accounts.models import User
 from accounts.tokens import AccessToken, decode_access, find_login
 
 NOT_VALID: Final = pgettext_lazy("accounts", "Token not provided or invalid")
@@ -23,8 +23,16 @@ EXPIRED: Final = pgettext_lazy("accounts", "Token has expired")
 REVOKED: Final = pgettext_lazy("accounts", "Token has been invalidated")
 
 
-def message_of(error: TokenError) -> str | Promise:
-    """Return what a client is told about its token."""
+class InvalidToken(SimpleJWTInvalidToken):
+    """A token was refused: SimpleJWT's 401, with a reason that a client can act on."""
+
+    def __init__(self, error: TokenError) -> None:
+        self.code = error.code
+        self.message = str(_message(error))
+        super().__init__(self.message)
+
+
+def _message(error: TokenError) -> str | Promise:
     match error:
         case TokenExpired():
             return EXPIRED
@@ -40,7 +48,8 @@ def read_bearer(request: Request) -> str | None:
     The scheme is matched without regard to case (RFC 9110 §11.1). Raises ``TokenInvalid`` if more
     than a token follows it.
     """
-    scheme, _, raw = request.META.get(api_settings.AUTH_HEADER_NAME, "").strip().partition(" ")
+    header: str = request.META.get(api_settings.AUTH_HEADER_NAME, "")
+    scheme, _, raw = header.strip().partition(" ")
     if not raw or scheme.lower() not in {known.lower() for known in AUTH_HEADER_TYPES}:
         return None
     if " " in (raw := raw.strip()):
@@ -57,14 +66,16 @@ class JWTAuthentication(SimpleJWTAuthentication):
     ``token_not_valid``.
     """
 
-    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, AccessToken] | None:
+    def authenticate(  # type: ignore[override] # SimpleJWT's is generic over a type of its own
+        self, request: Request
+    ) -> tuple[User, AccessToken] | None:
         """Return the user and the token, or None if the request has no bearer token."""
         try:
             if (raw := read_bearer(request)) is None:
                 return None
             token = decode_access(raw)
         except TokenError as error:
-            raise InvalidToken(message_of(error)) from error
+            raise InvalidToken(error) from error
         try:
             login = find_login(token)
         except TokenRevoked as error:
@@ -79,7 +90,7 @@ class JWTAuthentication(SimpleJWTAuthentication):
                 user_id=token.user_id,
                 session_id=str(token.sid) if token.sid else None,
             )
-            raise InvalidToken(message_of(error)) from error
+            raise InvalidToken(error) from error
         if login.session is not None:
             login.session.touch()
         token.session = login.session

@@ -118,7 +118,7 @@ def check_rate_limit_store(
         return []
     return [
         Warning(
-            f"The cache {alias!r} is one process's own, so each process has rate limits of its own.",
+            f"The cache {alias!r} is one process's own: each process counts for itself.",
             hint="Use Redis or Memcached, or run a single process and silence this check.",
             id="accounts.W004",
         )

@@ -75,7 +75,11 @@ class Conf:
 
     def _rate(self, name: str) -> Rate:
         value = self._get(name)
-        match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)?([smhd])", value) if isinstance(value, str) else None
+        match = (
+            re.fullmatch(r"([1-9]\d*)/([1-9]\d*)?([smhd])", value)
+            if isinstance(value, str)
+            else None
+        )
         if match is None:
             raise ValueError("must be a count and a period, as in '20/5m'")
         return Rate(int(match[1]), int(match[2] or 1) * _PERIODS[match[3]])

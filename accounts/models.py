@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -20,6 +20,11 @@ from accounts.conf import conf
 from accounts.exceptions import AppendOnly
 from accounts.sessions import SessionStore
 
+if TYPE_CHECKING:
+    # What the type checker takes the host's AUTH_USER_MODEL for.
+    from django.contrib.auth.models import User
+else:
+    User = AbstractBaseUser
 
 TOUCH_INTERVAL: Final = timedelta(minutes=1)
 """``last_seen_at`` is this coarse, so that reading an API does not mean writing to it."""
@@ -32,7 +37,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """Keep the rows that have not run out."""
         return self.filter(expire_date__gt=timezone.now())
 
-    def of(self, user: AbstractBaseUser) -> Self:
+    def of(self, user: User) -> Self:
         """Keep one user's logins; a stranger's are simply absent."""
         return self.filter(user=user)
 
@@ -76,10 +81,10 @@ class Session(AbstractBaseSession):
     previous_refresh_jti = models.CharField(max_length=255, blank=True, editable=False)
     rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects: ClassVar[models.Manager[Session]] = SessionQuerySet.as_manager()
+    objects = SessionQuerySet.as_manager()  # type: ignore[assignment] # Django's serves its engine
 
     class Meta(AbstractBaseSession.Meta):
-        constraints: ClassVar = [
+        constraints = [
             models.CheckConstraint(
                 name="accounts_session_token_has_user",
                 condition=Q(kind="browser") | Q(user__isnull=False),
@@ -109,7 +114,7 @@ class Session(AbstractBaseSession):
         marked = self.reauthenticated_at
         return marked is not None and timezone.now() - marked < conf.reauthentication_max_age
 
-    def matches_password_of(self, user: AbstractBaseUser) -> bool:
+    def matches_password_of(self, user: User) -> bool:
         """Whether the user's password is still the one of this login.
 
         Hashes made with one of ``SECRET_KEY_FALLBACKS`` count, as they do for Django's sessions.
@@ -156,7 +161,7 @@ ENGINE_FIELDS: Final = (
 class TokenVersionQuerySet(models.QuerySet["TokenVersion"]):
     """Each user's row is also the lock that log-ins and the end of all logins take turns on."""
 
-    def lock(self, user: AbstractBaseUser) -> TokenVersion:
+    def lock(self, user: User) -> TokenVersion:
         """Return the user's row, locked until the transaction ends.
 
         Raises ``IntegrityError`` if another transaction made the row in this very moment.
@@ -166,7 +171,7 @@ class TokenVersionQuerySet(models.QuerySet["TokenVersion"]):
         except TokenVersion.DoesNotExist:
             return self.create(user=user)
 
-    def raise_version(self, user: AbstractBaseUser) -> None:
+    def raise_version(self, user: User) -> None:
         """Make every token of the user, minted until now, worthless; locks as ``lock()`` does."""
         if not self.filter(user=user).update(version=F("version") + 1):
             self.create(user=user, version=1)
@@ -184,7 +189,7 @@ class TokenVersion(models.Model):
     )
     version = models.PositiveIntegerField(_("version"), default=0)
 
-    objects: ClassVar[models.Manager[TokenVersion]] = TokenVersionQuerySet.as_manager()
+    objects = TokenVersionQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("token version")
@@ -255,12 +260,12 @@ class LogoutEvent(models.Model):
     user_agent = models.CharField(_("user agent"), max_length=USER_AGENT_MAX_LENGTH, blank=True)
     request_id = models.CharField(_("request id"), max_length=64, blank=True)
 
-    objects: ClassVar[models.Manager[LogoutEvent]] = LogoutEventQuerySet.as_manager()
+    objects = LogoutEventQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("logout event")
         verbose_name_plural = _("logout events")
-        indexes: ClassVar = [models.Index(fields=["occurred_at", "id"], name="accounts_event_time")]
+        indexes = [models.Index(fields=["occurred_at", "id"], name="accounts_event_time")]
 
     def __str__(self) -> str:
         return f"{self.username} {self.occurred_at:%Y-%m-%d %H:%M:%S}"
@@ -271,6 +276,6 @@ class LogoutEvent(models.Model):
             raise AppendOnly
         super().save(**kwargs)
 
-    def delete(self, **kwargs: Any) -> tuple[int, dict[str, int]]:  # Any: as above
+    def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Refuse: what is on record stays."""
         raise AppendOnly

@@ -19,7 +19,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import audit
 from accounts.clients import ClientInfo
 from accounts.conf import Rate
 
@@ -83,7 +82,7 @@ def count(
             rate=tuple(rate),
             increment=increment,
         )
-    except Exception as error:  # noqa: BLE001 - each cache backend raises errors of its own library
+    except Exception as error:
         raise StoreUnavailable from error
     if usage is None:
         return None
@@ -115,9 +114,10 @@ def rate_limit(
 ]:
     """Limit a handler of a DRF view, and say so in the headers of each of its answers.
 
-    ``rate`` and ``key`` (of the view and the request) are called at each request, after DRF's own authentication. Handlers of
-    the same ``name`` share their count. Over the limit DRF's ``Throttled`` is raised. If the
-    counting store is down, the handler runs without a limit and the log says so.
+    ``rate`` and ``key`` (of the view and the request) are called at each request, after DRF's own
+    authentication. Handlers of the same ``name`` share their count. Over the limit DRF's
+    ``Throttled`` is raised. If the counting store is down, the handler runs without a limit and
+    the log says so.
     """
 
     def decorate(
@@ -141,7 +141,7 @@ def rate_limit(
                     response.headers[header] = value
             return response
 
-        return limited
+        return limited  # type: ignore[return-value] # wraps() loses that it is the same
 
     return decorate
 
@@ -154,7 +154,7 @@ class Attempts:
     """
 
     def __init__(self, request: Request, *, name: str, key: str, rate: Rate) -> None:
-        """Begin an attempt. Raises ``Throttled``, or ``StoreUnavailable``: guessing fails closed."""
+        """Begin an attempt. Raises ``Throttled`` or, for it fails closed, ``StoreUnavailable``."""
         self._request = request
         self._arguments: dict[str, Any] = {"key": key, "rate": rate}  # Any: passed on as it is
         self._name = name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db.models.signals import pre_save
 from django.dispatch import receiver
@@ -15,6 +14,7 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from accounts import audit, services, tokens
 from accounts.clients import ClientInfo
 from accounts.exceptions import TokenRevoked
+from accounts.models import User
 from accounts.sessions import SessionStore
 
 # Any: Django passes its signals' own arguments along.
@@ -45,17 +45,15 @@ def on_user_logged_in(request: HttpRequest | None, **kwargs: Any) -> None:
 
 
 @receiver(user_logged_out)
-def on_user_logged_out(
-    request: HttpRequest | None, user: AbstractBaseUser | None, **kwargs: Any
-) -> None:
+def on_user_logged_out(request: HttpRequest | None, user: User | None, **kwargs: Any) -> None:
     """Record what Django's own ``logout()`` ends."""
     session = getattr(request, "session", None)
-    if not isinstance(session, SessionStore) or not session.session_key or user is None:
+    if request is None or user is None:
+        return
+    if not isinstance(session, SessionStore) or not session.session_key:
         return
     client = ClientInfo.from_request(request)
-    result = services.end_browser_session(
-        user=user, session_key=session.session_key, client=client
-    )
+    result = services.end_browser_session(user=user, session_key=session.session_key, client=client)
     if result.event is not None:
         audit.log(
             audit.Event.SESSION_LOGOUT,

@@ -73,23 +73,24 @@ class SessionStore(DatabaseStore):
 
     def cycle_key(self) -> None:
         """Give the session a new key; a login stays the same login, with the same ``sid``."""
-        self._get_session()
+        self._get_session()  # type: ignore[attr-defined] # the stubs leave it out
         previous = self._row
         super().cycle_key()
         self._continue(previous)
 
     async def acycle_key(self) -> None:
         """See ``cycle_key()``."""
-        await self._aget_session()
+        await self._aget_session()  # type: ignore[attr-defined] # the stubs leave it out
         previous = self._row
         await super().acycle_key()
         self._continue(previous)
 
     def create_model_instance(self, data: Mapping[str, Any]) -> Session:
-        return self._fill(data, self._get_or_create_session_key(), self.get_expiry_date())
+        key = self._get_or_create_session_key()  # type: ignore[attr-defined] # as above
+        return self._fill(data, key, self.get_expiry_date())
 
     async def acreate_model_instance(self, data: Mapping[str, Any]) -> Session:
-        key = await self._aget_or_create_session_key()
+        key = await self._aget_or_create_session_key()  # type: ignore[attr-defined] # as above
         return self._fill(data, key, await self.aget_expiry_date())
 
     def _fill(self, data: Mapping[str, Any], session_key: str, expire_date: datetime) -> Session:

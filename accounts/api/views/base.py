@@ -1,0 +1,196 @@
+"""What every endpoint has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.core.signals import got_request_exception
+from django.db import transaction
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.urls import Resolver404, resolve
+from django.utils import translation
+from django.utils.cache import patch_cache_control, patch_vary_headers
+from django.utils.log import log_response
+from django.views.defaults import server_error as django_server_error
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView, set_rollback
+
+from accounts import audit
+from accounts.api import contracts
+from accounts.api.contracts import Contract
+from accounts.api.serializers import JSONParser
+from accounts.authentication import InvalidToken, JWTAuthentication
+from accounts.clients import ClientInfo
+from accounts.exceptions import TokenError
+
+
+class JSONOnly(BaseContentNegotiation):
+    """Answer in JSON whatever the client accepts: no logout fails for a header."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        """Return the parser of the body's media type, if there is one."""
+        content_type = request.content_type.partition(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == content_type), None)
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """Return the JSON renderer."""
+        return next(iter(renderers)), "application/json"
+
+
+class Refused(APIException):
+    """A refusal in words of ours, which the contract's error repeats."""
+
+    def __init__(self, status_code: int, message: contracts.Text, code: str) -> None:
+        super().__init__(str(message), code)
+        self.status_code = status_code
+
+
+class ContractView(APIView):
+    """An endpoint that speaks a contract, in the client's language, and is never cached.
+
+    Its services have transactions of their own: ATOMIC_REQUESTS would send an answer's success
+    before its commit, and undo what has to outlast an error answer.
+    """
+
+    contract: Contract = contracts.V1
+
+    http_method_names = ["get", "head", "post"]
+    authentication_classes: Any = (JWTAuthentication,)  # Any: DRF declares no type for these
+    permission_classes: Any = (IsAuthenticated,)
+    parser_classes: Any = (JSONParser,)
+    renderer_classes = (JSONRenderer,)
+    content_negotiation_class = JSONOnly
+    throttle_classes = ()
+    versioning_class = None
+
+    client: ClientInfo
+    reason: str
+    """Why the answer is what it is, for the security log."""
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Callable[..., Any]:  # type: ignore[override] # DRF's own type is private
+        """Return the view function, outside of ATOMIC_REQUESTS."""
+        return transaction.non_atomic_requests(super().as_view(**initkwargs))
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer in the language that the client and the contract agree on."""
+        self.client = ClientInfo.from_request(request)
+        self.reason = ""
+        language = self.contract.negotiate(request.headers.get("Accept-Language", ""))
+        with translation.override(language):
+            response = super().dispatch(request, *args, **kwargs)
+        self.log_answer(response.status_code)
+        return _private(response, language)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Turn any exception into the contract's error."""
+        if isinstance(exc, TokenError):
+            exc = InvalidToken(exc)
+        elif isinstance(exc, (BadRequest, SuspiciousOperation)):
+            exc = ParseError()
+        if isinstance(exc, APIException):
+            response = super().handle_exception(exc)
+            self.reason = self.reason or _reason(exc)
+        else:
+            set_rollback()
+            response = Response(status=500, exception=True)
+            self.reason = "error"
+            # As Django does for a view that raises: in its log, and for who reports errors.
+            got_request_exception.send(sender=type(self), request=self.request._request)
+            log_response(
+                "Internal Server Error: %s",
+                self.request.path,
+                response=response,
+                request=self.request._request,
+                exception=exc,
+            )
+        response.data = self.error_body(exc, response.status_code)
+        return response
+
+    def error_body(self, exc: Exception, status: int) -> contracts.Body:
+        """Return the contract's error, in words of ours: DRF's may repeat what was sent."""
+        if isinstance(exc, InvalidToken):
+            return self.contract.error(status, exc.message)
+        if isinstance(exc, Refused):
+            return self.contract.error(status, str(exc.detail))
+        return self.contract.error(status, contracts.ERRORS[status])
+
+    def success(self, message: contracts.Text) -> Response:
+        """Return the contract's success."""
+        return Response(self.contract.success(message))
+
+    def log_answer(self, status: int) -> None:
+        """Log what is about to be answered, where it is a matter of security."""
+
+    def log(
+        self,
+        event: audit.Event,
+        *,
+        action: str,
+        target: str = "session",
+        status: int,
+        user_id: str | None,
+        session_id: object,
+    ) -> None:
+        """Write a line of the security log; a refusal by the rate limit is an event of its own."""
+        audit.log(
+            audit.Event.RATE_LIMIT_EXCEEDED if status == 429 else event,
+            action=action,
+            target=target,
+            success=status < 400,
+            reason=self.reason,
+            status=status,
+            client=self.client,
+            user_id=user_id,
+            session_id=str(session_id) if session_id else None,
+        )
+
+
+def validated(serializer_class: type[Serializer[Any]], request: Request) -> dict[str, str]:
+    """Return a body's fields. Raises ``ValidationError``."""
+    serializer = serializer_class(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    """Answer 500 in the contract of the route, where one of ours fails outside of its view.
+
+    For ``handler500`` of a host's URLconf; every other route gets Django's own page.
+    """
+    try:
+        view: Any = resolve(request.path_info).func  # Any: DRF puts the two attributes on it
+    except Resolver404:
+        return django_server_error(request)
+    if not issubclass(getattr(view, "cls", object), ContractView):
+        return django_server_error(request)
+    contract: Contract = view.initkwargs["contract"]
+    language = contract.negotiate(request.headers.get("Accept-Language", ""))
+    with translation.override(language):
+        response = JsonResponse(contract.error(500, contracts.ERRORS[500]), status=500)
+    return _private(response, language)
+
+
+def _reason(exc: APIException) -> str:
+    if isinstance(exc, InvalidToken):
+        return exc.code
+    codes = exc.get_codes()
+    return codes if isinstance(codes, str) else "invalid"
+
+
+def _private(response: HttpResponseBase, language: str) -> HttpResponseBase:
+    patch_vary_headers(response, ("Accept-Language",))
+    patch_cache_control(response, no_store=True)
+    response.headers["Content-Language"] = language
+    return response

@@ -1,0 +1,191 @@
+"""The endpoints that end logins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.signals import user_logged_out
+from rest_framework.exceptions import APIException, NotAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import audit, services, tokens
+from accounts.api import contracts
+from accounts.api.views.base import ContractView, Refused
+from accounts.authentication import EXPIRED, read_bearer
+from accounts.conf import conf
+from accounts.exceptions import TokenError, TokenExpired, TokenInvalid, TokenRevoked
+from accounts.models import User
+from accounts.ratelimit import address_key, rate_limit
+from accounts.services import Scope
+from accounts.sessions import SessionStore
+from accounts.tokens import AccessToken, LoginToken, RefreshToken
+
+
+class LogoutView(ContractView):
+    """``POST logout``: end the login of the bearer, or of the token in the body."""
+
+    permission_classes: Any = ()
+    message: ClassVar[contracts.Text] = contracts.LOGGED_OUT
+    scope: ClassVar[Scope | None] = None
+    """The one scope of this endpoint; None where the client chooses."""
+
+    bearer: AccessToken | TokenError | None
+    """What the Authorization header carries: a genuine token, or what is wrong with it."""
+    caller_id: str | None = None
+    tokens_revoked = 0
+    presented: Sequence[LoginToken] = ()
+
+    def perform_authentication(self, request: Request) -> None:
+        """Tell the states of a bearer apart; each has an answer of its own, none is needed yet."""
+        try:
+            raw = read_bearer(request)
+            self.bearer = None if raw is None else tokens.decode_access(raw)
+        except TokenError as error:
+            self.bearer = error
+
+    def rate_key(self, request: Request) -> str:
+        """Return the user that a genuine token names as a key, else the client address."""
+        token: LoginToken | None = None
+        if isinstance(self.bearer, AccessToken):
+            token = self.bearer
+        elif isinstance(self.bearer, TokenExpired):
+            try:
+                token = self._named(request, self._expired_bearer(request))
+            except (TokenError, APIException):
+                token = None
+        return f"user:{token.user_id}" if token else address_key(request)
+
+    @rate_limit("logout", rate=lambda: conf.logout_rate, key=rate_key)
+    def post(self, request: Request) -> Response:
+        """Log out."""
+        if self.bearer is None:
+            raise NotAuthenticated
+        if isinstance(self.bearer, TokenExpired):
+            bearer = self._expired_bearer(request)
+        elif isinstance(self.bearer, TokenError):
+            raise self.bearer
+        else:
+            bearer = self.bearer
+        self.caller_id = bearer.user_id
+        scope = self._scope(request)
+        named = self._named(request, bearer)
+        if isinstance(self.bearer, TokenExpired) and not isinstance(named, RefreshToken):
+            raise self.bearer
+        try:
+            self._log_out(request, bearer, named, scope)
+        except TokenRevoked:
+            self.reason = "already_ended"
+        return self.success(self.message)
+
+    @rate_limit("logout", rate=lambda: conf.logout_rate, key=rate_key)
+    def http_method_not_allowed(  # type: ignore[override] # the same, decorated
+        self, request: Request, *args: Any, **kwargs: Any
+    ) -> Response:
+        """Refuse, and count: the limit is the route's."""
+        return super().http_method_not_allowed(request, *args, **kwargs)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """As everywhere, but for the status of an expired token."""
+        if isinstance(exc, TokenExpired) and self.contract.expired_status != 401:
+            exc = Refused(self.contract.expired_status, EXPIRED, exc.code)
+        return super().handle_exception(exc)
+
+    def log_answer(self, status: int) -> None:
+        """Log the logout and, beside it, the tokens that it revoked."""
+        event = audit.Event.SESSION_LOGOUT
+        if self.reason == TokenExpired.code:
+            event = audit.Event.SESSION_EXPIRED
+        sid = self.presented[0].sid if self.presented else None
+        log = partial(
+            self.log, action="logout", status=status, user_id=self.caller_id, session_id=sid
+        )
+        log(event)
+        if self.tokens_revoked and status == 200:
+            log(audit.Event.TOKEN_REVOKED, target="token")
+
+    def _expired_bearer(self, request: Request) -> AccessToken:
+        return tokens.decode_expired_access(read_bearer(request) or "")
+
+    def _scope(self, request: Request) -> Scope:
+        body: Mapping[str, object] = request.data  # type: ignore[assignment] # our parser sees to it
+        value = body.get("scope", self.scope or self.contract.default_scope)
+        if value not in Scope.values or (self.scope is not None and value != self.scope):
+            raise Refused(400, contracts.UNKNOWN_SCOPE, "unknown_scope")
+        return Scope(value)
+
+    def _named(self, request: Request, bearer: AccessToken) -> LoginToken | None:
+        """Return the token in the body, if it is one of the caller's; None if there is none."""
+        body: Mapping[str, object] = request.data  # type: ignore[assignment] # our parser sees to it
+        if "token" not in body:
+            return None
+        raw = body["token"]
+        if not isinstance(raw, str):
+            raise TokenInvalid
+        token = tokens.decode(raw)
+        if token.user_id != bearer.user_id:
+            raise TokenInvalid
+        return token
+
+    def _log_out(
+        self,
+        request: Request,
+        bearer: AccessToken,
+        named: LoginToken | None,
+        scope: Scope,
+    ) -> None:
+        """Find who asks, end what they ask for, and tell Django."""
+        proof = named if isinstance(self.bearer, TokenExpired) and named else bearer
+        user = tokens.find_login(proof).user
+        if named is None or proof is named:
+            self.presented = [proof]
+        elif named.sid == bearer.sid:
+            self.presented = [named, bearer]
+        else:
+            self.presented = [named]
+        session_key = _own_session_key(request, user)
+        result = services.log_out(
+            user=user,
+            presented=self.presented,
+            scope=scope,
+            client=self.client,
+            session_key=session_key,
+        )
+        if result.event is None:
+            self.reason = "already_ended"
+            return
+        self.reason, self.tokens_revoked = "logout", result.tokens_revoked
+        if session_key:
+            _drop_session(request)
+        user_logged_out.send_robust(sender=type(user), request=request._request, user=user)
+
+
+class LogoutAllView(LogoutView):
+    """``POST logout/all``: end every login of the user."""
+
+    message = contracts.LOGGED_OUT_EVERYWHERE
+    scope = Scope.GLOBAL
+
+
+def _own_session_key(request: Request, user: User) -> str:
+    """Return the key of the browser session that came along, if it is this user's."""
+    session = getattr(request._request, "session", None)
+    if session is None or settings.SESSION_COOKIE_NAME not in request.COOKIES:
+        return ""
+    if session.get(SESSION_KEY) != user._meta.pk.value_to_string(user):
+        return ""
+    return session.session_key or ""
+
+
+def _drop_session(request: Request) -> None:
+    """Leave the request with an empty session, so that the middleware deletes the cookie."""
+    session = request._request.session
+    if isinstance(session, SessionStore):
+        # Its row went with the logout. To flush it would be one more statement that may fail.
+        request._request.session = SessionStore()
+    else:
+        session.flush()

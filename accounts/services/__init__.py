@@ -1,0 +1,20 @@
+"""What can be done to a login. Transactions and the audit record live here.
+
+Every service takes effect as a whole or not at all, and returns after its commit (unless the
+caller has a transaction open). Two rules keep them safe beside each other:
+
+- Log-ins and the ends of several logins lock the user's ``TokenVersion`` first, so that they take
+  turns: a log-in is ended with the others or begins after them.
+- A refresh changes the login's row only if its token is still the current one there, and the end
+  of a login takes that row away: whichever commits first, no live token is left behind.
+"""
+
+from accounts.services.login import TokenPair as TokenPair
+from accounts.services.login import follow_rotation as follow_rotation
+from accounts.services.login import log_in as log_in
+from accounts.services.login import reauthenticate as reauthenticate
+from accounts.services.login import refresh as refresh
+from accounts.services.logout import LogoutResult as LogoutResult
+from accounts.services.logout import Scope as Scope
+from accounts.services.logout import end_browser_session as end_browser_session
+from accounts.services.logout import log_out as log_out

@@ -1,0 +1,229 @@
+"""Logging out: ending logins, and recording that they ended."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from django.db import transaction
+from django.db.models import DateTimeField, Exists, F, Q, Value
+from django.db.models.functions import Least
+from django.utils import timezone
+
+from accounts import tokens
+from accounts.clients import ClientInfo
+from accounts.models import LogoutEvent, Session, TokenVersion, User
+from accounts.services.transactions import database, retried
+from accounts.sessions import hash_key
+from accounts.signals import login_ended
+from accounts.tokens import AccessToken, LoginToken
+
+Scope = LogoutEvent.Scope
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogoutResult:
+    """What ended. ``event`` is None where there was nothing to end, and so nothing to record."""
+
+    sessions_ended: int
+    tokens_revoked: int
+    event: LogoutEvent | None
+
+
+UNCHANGED: Final = LogoutResult(sessions_ended=0, tokens_revoked=0, event=None)
+
+
+class _AlreadyEnded(Exception):
+    """The token that names the login turned out to be revoked."""
+
+
+@retried
+def log_out(
+    *,
+    user: User,
+    presented: Sequence[LoginToken],
+    scope: LogoutEvent.Scope,
+    client: ClientInfo,
+    session_key: str = "",
+) -> LogoutResult:
+    """End logins of a user who asked for it.
+
+    ``presented`` are verified tokens of this user: the first names the login, the others belong
+    to the same one. ``session_key`` is that of the user's browser session, where one came along.
+    If the login that is named has ended already, nothing changes.
+    """
+    try:
+        with transaction.atomic(using=database()):
+            sessions_ended, tokens_revoked = _ENDINGS[scope](user, presented, session_key)
+            if not sessions_ended and not tokens_revoked:
+                return UNCHANGED
+            event = _record(
+                user=user,
+                scope=scope,
+                session_id=presented[0].sid,
+                token_jti=presented[0].jti,
+                sessions_ended=sessions_ended,
+                tokens_revoked=tokens_revoked,
+                client=client,
+            )
+    except _AlreadyEnded:
+        return UNCHANGED
+    return LogoutResult(sessions_ended=sessions_ended, tokens_revoked=tokens_revoked, event=event)
+
+
+def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> LogoutResult:
+    """End a browser login whose owner asked for it, as Django's own ``logout()`` does."""
+    with transaction.atomic(using=database()):
+        session = (
+            Session.objects.of(user).browser(hash_key(session_key)).select_for_update().first()
+        )
+        if session is None:
+            return UNCHANGED
+        session.delete()
+        event = _record(
+            user=user,
+            scope=Scope.SESSION,
+            session_id=session.sid,
+            token_jti="",  # nosec: a browser login has no token
+            sessions_ended=1,
+            tokens_revoked=0,
+            client=client,
+        )
+    return LogoutResult(sessions_ended=1, tokens_revoked=0, event=event)
+
+
+# What each scope ends: each takes the user, the presented tokens and the key of the browser session
+# that came along, and returns how many logins ended and how many tokens were revoked.
+
+
+def _end_session(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
+    jtis = [token.jti for token in presented]
+    ended = _browser(session_key)
+    if presented[0].sid is not None:
+        # Locked, so that a refresh in flight cannot change which refresh token is the current one.
+        session = tokens.named_login(presented[0]).filter(user=user).select_for_update().first()
+        if session is None:
+            raise _AlreadyEnded
+        jtis.append(session.refresh_jti)
+        ended |= Q(pk=session.pk)
+    sessions_ended, _ = Session.objects.of(user).filter(ended).delete()
+    tokens.record(user, *presented)
+    tokens_revoked = tokens.blacklist_jtis(*jtis)
+    if not tokens_revoked:
+        # A token without a row, and a request beside this one was first.
+        raise _AlreadyEnded
+    return sessions_ended, tokens_revoked
+
+
+def _end_refresh_tokens(
+    user: User, presented: Sequence[LoginToken], session_key: str
+) -> tuple[int, int]:
+    # The other logins lose their refresh token and run out with their access token. All of the
+    # rows are locked by this one statement, in whose wake no refresh in flight can succeed.
+    Session.objects.of(user).filter(kind=Session.Kind.TOKEN).update(
+        previous_refresh_jti=F("refresh_jti"),
+        refresh_jti="",
+        expire_date=Least(
+            F("expire_date"),
+            Value(timezone.now() + AccessToken.lifetime, output_field=DateTimeField()),
+        ),
+    )
+    ended = _browser(session_key)
+    if (sid := presented[0].sid) is not None:
+        ended |= Q(sid=sid)
+    sessions_ended = _delete_if_named(user, presented, ended, current_jti="previous_refresh_jti")
+    tokens.record(user, *presented)
+    return sessions_ended, tokens.blacklist_all(user)
+
+
+def _end_all(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
+    TokenVersion.objects.raise_version(user)
+    sessions_ended = _delete_if_named(user, presented, Q())
+    tokens.record(user, *presented)
+    return sessions_ended, tokens.blacklist_all(user)
+
+
+def _end_others(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
+    TokenVersion.objects.lock(user)
+    named, keep = presented[0], presented[0].jti
+    if named.sid is not None:
+        session = tokens.named_login(named).filter(user=user).select_for_update().first()
+        if session is None:
+            raise _AlreadyEnded
+        keep = session.refresh_jti
+    elif tokens.is_blacklisted(named):
+        raise _AlreadyEnded
+    others = Session.objects.of(user)
+    if named.sid is not None:
+        others = others.exclude(sid=named.sid)
+    sessions_ended, _ = others.delete()
+    return sessions_ended, tokens.blacklist_all(user, keep=keep)
+
+
+_ENDINGS: Final = {
+    Scope.SESSION: _end_session,
+    Scope.OTHERS: _end_others,
+    Scope.REFRESH_TOKENS: _end_refresh_tokens,
+    Scope.GLOBAL: _end_all,
+}
+
+
+def _delete_if_named(
+    user: User,
+    presented: Sequence[LoginToken],
+    ended: Q,
+    *,
+    current_jti: str = "refresh_jti",
+) -> int:
+    """Delete rows of the user, if the token that asks for it is not revoked."""
+    named = presented[0]
+    sessions = Session.objects.of(user).filter(ended)
+    if named.sid is None:
+        if tokens.is_blacklisted(named):
+            raise _AlreadyEnded
+        return sessions.delete()[0]
+    standing = tokens.named_login(named, current_jti=current_jti).filter(user=user)
+    sessions_ended, _ = sessions.filter(Exists(standing)).delete()
+    if not sessions_ended:
+        raise _AlreadyEnded
+    return sessions_ended
+
+
+def _browser(session_key: str) -> Q:
+    """Match the browser session that came along, if one did."""
+    if not session_key:
+        return Q(pk__in=())
+    return Q(kind=Session.Kind.BROWSER, session_key=hash_key(session_key))
+
+
+def _record(
+    *,
+    user: User,
+    scope: LogoutEvent.Scope,
+    session_id: uuid.UUID | None,
+    token_jti: str,
+    sessions_ended: int,
+    tokens_revoked: int,
+    client: ClientInfo,
+) -> LogoutEvent:
+    event = LogoutEvent.objects.create(
+        user=user,
+        username=user.get_username(),
+        initiator=LogoutEvent.Initiator.USER,
+        reason=LogoutEvent.Reason.LOGOUT,
+        scope=scope,
+        session_id=session_id,
+        token_jti=token_jti,
+        sessions_ended=sessions_ended,
+        tokens_revoked=tokens_revoked,
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
+        request_id=client.request_id,
+    )
+    # What a receiver does wrong is its own affair, for the login has ended.
+    transaction.on_commit(
+        lambda: login_ended.send_robust(sender=LogoutEvent, event=event), using=database()
+    )
+    return event

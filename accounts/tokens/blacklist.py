@@ -1,0 +1,89 @@
+"""SimpleJWT's tables, kept honest for code that knows nothing else."""
+
+from __future__ import annotations
+
+from django.db import connections, router
+from django.db.models import DateTimeField, Exists, OuterRef, QuerySet, Value
+from django.db.models.constants import OnConflict
+from django.utils import timezone
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+
+from accounts.exceptions import TokenError
+from accounts.models import User
+from accounts.tokens.jwt import LoginToken, RefreshToken, decode_refresh
+
+
+def record(user: User, *tokens: LoginToken) -> None:
+    """Make sure that SimpleJWT's outstanding tokens have a row for each of these."""
+    OutstandingToken.objects.bulk_create(
+        [
+            OutstandingToken(
+                user_id=user.pk,
+                jti=token.jti,
+                token="",  # nosec: what it says is that no raw token is kept
+                created_at=token.current_time,
+                expires_at=token.expires_at,
+            )
+            for token in tokens
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def blacklist_jtis(*jtis: str) -> int:
+    """Blacklist these recorded tokens; return how many were not blacklisted before."""
+    return _blacklist(OutstandingToken.objects.filter(jti__in=jtis))
+
+
+def blacklist_all(user: User, *, keep: str = "") -> int:
+    """Blacklist every recorded token of a user but the one with the id ``keep``."""
+    return _blacklist(OutstandingToken.objects.filter(user_id=user.pk).exclude(jti=keep))
+
+
+def is_blacklisted(token: LoginToken) -> bool:
+    """Whether SimpleJWT's blacklist has this token."""
+    return BlacklistedToken.objects.filter(token__jti=token.jti).exists()
+
+
+def forget_raw(outstanding: OutstandingToken) -> RefreshToken | None:
+    """Take the raw token out of a row that is about to be saved.
+
+    SimpleJWT's own code puts it there. Returns the token if it is one of a login of ours.
+    """
+    raw, outstanding.token = outstanding.token, ""
+    try:
+        token = decode_refresh(raw)
+    except TokenError:
+        return None
+    return token if token.sid else None
+
+
+def blacklisted(*jtis: str | OuterRef) -> Exists:
+    return Exists(BlacklistedToken.objects.filter(token__jti__in=jtis))
+
+
+def _blacklist(outstanding: QuerySet[OutstandingToken]) -> int:
+    """Insert from a SELECT, which the ORM has no call for: one statement for any number of rows.
+
+    A row that another transaction inserts in the same moment is passed over where the database
+    can (``ON CONFLICT DO NOTHING``), else ``IntegrityError`` undoes the caller's transaction.
+    """
+    connection = connections[router.db_for_write(BlacklistedToken)]
+    now = timezone.now()
+    rows = (
+        outstanding.order_by()
+        .filter(blacklistedtoken__isnull=True, expires_at__gt=now)
+        .annotate(now=Value(now, output_field=DateTimeField()))
+        .values_list("pk", "now")
+    )
+    select, params = rows.query.get_compiler(connection=connection).as_sql()
+    quote, meta = connection.ops.quote_name, BlacklistedToken._meta
+    columns = [field for field in meta.concrete_fields if not field.primary_key]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{connection.ops.insert_statement(on_conflict=OnConflict.IGNORE)}"
+            f" {quote(meta.db_table)} ({', '.join(quote(str(field.column)) for field in columns)}) {select}"
+            f" {connection.ops.on_conflict_suffix_sql(columns, OnConflict.IGNORE, [], [])}",
+            params,
+        )
+        return int(cursor.rowcount)

@@ -1,0 +1,161 @@
+"""The token classes: SimpleJWT's, with the claims that say which login they belong to."""
+
+from __future__ import annotations
+
+import uuid
+from copy import copy
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+from rest_framework_simplejwt import exceptions as simplejwt
+from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.settings import api_settings
+from rest_framework_simplejwt.tokens import AccessToken as SimpleJWTAccessToken
+from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
+from rest_framework_simplejwt.tokens import Token as SimpleJWTToken
+from rest_framework_simplejwt.utils import datetime_from_epoch
+
+from accounts.exceptions import TokenExpired, TokenInvalid
+from accounts.models import Session, User
+
+MAX_LENGTH: Final = 16_384
+"""Of a raw token, in characters; servers allow no longer header."""
+
+SESSION_CLAIM: Final = "sid"
+VERSION_CLAIM: Final = "ver"
+
+
+if TYPE_CHECKING:
+    _TokenBase = SimpleJWTToken
+else:
+    _TokenBase = object
+
+
+class _LoginClaims(_TokenBase):
+    """The claims that say which login a token belongs to."""
+
+    @property
+    def sid(self) -> uuid.UUID | None:
+        """The login's public id; None in a token that plain SimpleJWT minted."""
+        value = self.payload.get(SESSION_CLAIM)
+        return uuid.UUID(value) if value else None
+
+    @property
+    def version(self) -> int:
+        """The version of the user's tokens when this one was minted."""
+        return int(self.payload.get(VERSION_CLAIM, 0))
+
+    @property
+    def jti(self) -> str:
+        """The token's own id (RFC 7519 §4.1.7)."""
+        return str(self.payload[api_settings.JTI_CLAIM])
+
+    @property
+    def user_id(self) -> str:
+        """The user, by SimpleJWT's ``USER_ID_FIELD``."""
+        return str(self.payload[api_settings.USER_ID_CLAIM])
+
+    @property
+    def expires_at(self) -> datetime:
+        """The ``exp`` claim."""
+        return datetime_from_epoch(self.payload["exp"])
+
+    @property
+    def password_hash(self) -> str | None:
+        """SimpleJWT's own ``REVOKE_TOKEN_CLAIM``, where the host has it switched on."""
+        return self.payload.get(api_settings.REVOKE_TOKEN_CLAIM)
+
+
+class AccessToken(_LoginClaims, SimpleJWTAccessToken):
+    """An access token; whether its login still stands is ``find_login()``'s to say."""
+
+    session: Session | None = None
+    """The login's row, on the token of an authenticated request (``request.auth``)."""
+
+
+class ExpiredAccessToken(AccessToken):
+    """An access token whose ``exp`` does not matter: whose it was, never what it allows."""
+
+    @property
+    def token_backend(self) -> TokenBackend:
+        backend = copy(super().token_backend)
+        backend.leeway = timedelta(days=36_500)
+        return backend
+
+
+class RefreshToken(_LoginClaims, SimpleJWTRefreshToken):
+    """A refresh token; whether its login still stands is ``find_login()``'s to say."""
+
+    access_token_class = AccessToken
+
+    if TYPE_CHECKING:
+
+        @property
+        def access_token(self) -> AccessToken: ...
+
+        @classmethod
+        def for_user(cls, user: User) -> Self: ...  # type: ignore[override] # of fewer types
+
+    def check_blacklist(self) -> None:
+        """Leave it to ``find_login()``, which reads everything in one statement."""
+
+
+T = TypeVar("T", AccessToken, RefreshToken)
+
+LoginToken = AccessToken | RefreshToken
+
+
+def decode_access(raw: str) -> AccessToken:
+    """Verify an access token's signature, expiry and type.
+
+    Raises ``TokenExpired`` or ``TokenInvalid``.
+    """
+    return _decode(raw, AccessToken)
+
+
+def decode_refresh(raw: str) -> RefreshToken:
+    """Verify a refresh token, as ``decode_access()`` does."""
+    return _decode(raw, RefreshToken)
+
+
+def decode(raw: str) -> AccessToken | RefreshToken:
+    """Verify a token of either type, as ``decode_access()`` does."""
+    try:
+        return decode_access(raw)
+    except TokenInvalid:
+        return decode_refresh(raw)
+
+
+def decode_expired_access(raw: str) -> AccessToken:
+    """Verify an access token's signature and type alone. Raises ``TokenInvalid``."""
+    return _decode(raw, ExpiredAccessToken)
+
+
+def _decode(raw: str, kind: type[T]) -> T:
+    # A JWT is ASCII; anything else fails in a different place of each library below.
+    if not raw.isascii() or len(raw) > MAX_LENGTH:
+        raise TokenInvalid
+    try:
+        token = kind(raw)  # type: ignore[arg-type] # SimpleJWT's annotation is of its own type
+        # A claim of a strange shape, signed with our key, is as invalid as a forged one.
+        _ = token.sid, token.version, token.user_id, token.jti
+    except simplejwt.ExpiredTokenError as error:
+        raise TokenExpired from error
+    except (simplejwt.TokenError, LookupError, ValueError, TypeError, RecursionError) as error:
+        raise TokenInvalid from error
+    return token
+
+
+def bind(token: RefreshToken, *, sid: uuid.UUID, version: int) -> None:
+    """Make a fresh refresh token, and so each access token minted from it, the login's."""
+    token[SESSION_CLAIM] = str(sid)
+    token[VERSION_CLAIM] = version
+
+
+def rotate(token: RefreshToken) -> RefreshToken:
+    """Return the successor of a refresh token: its claims, with an id and expiry of its own."""
+    successor = RefreshToken()
+    for claim, value in token.payload.items():
+        if claim not in RefreshToken.no_copy_claims:
+            successor[claim] = value
+    return successor

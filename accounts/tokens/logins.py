@@ -1,0 +1,107 @@
+"""From a verified token to its login."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db import router
+from django.db.models import OuterRef, QuerySet
+from rest_framework_simplejwt.settings import api_settings
+from rest_framework_simplejwt.utils import get_md5_hash_password
+
+from accounts.exceptions import TokenReused, TokenRevoked
+from accounts.models import Session, TokenVersion, User
+from accounts.tokens.blacklist import blacklisted
+from accounts.tokens.jwt import AccessToken, LoginToken, RefreshToken
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Login:
+    """A live login: whose it is, its row (none for plain SimpleJWT's) and its token."""
+
+    user: User
+    session: Session | None
+    token: LoginToken
+
+
+def find_login(token: LoginToken) -> Login:
+    """Find the live login of a verified token, in one SELECT.
+
+    Alive means: the login's row stands and has not run out, the user is active, the password and
+    the version of the user's tokens are still those of the log-in, and SimpleJWT's blacklist knows
+    neither this token nor the login's refresh token. Read from the primary database: a replica
+    may not know yet that the login has ended.
+
+    Raises ``TokenRevoked`` if any of it does not hold, ``TokenReused`` if the login stands but a
+    newer refresh token has replaced this one.
+    """
+    if (sid := token.sid) is None:
+        return _find_plain_login(token)
+    # Of a refresh token, the row itself knows whether it is the current one.
+    jtis = [OuterRef("refresh_jti")] + [token.jti] * isinstance(token, AccessToken)
+    session = (
+        Session.objects.using(router.db_for_write(Session))
+        .token(sid)
+        .alive()
+        .filter(~blacklisted(*jtis))
+        .select_related("user__token_version")
+        .defer("session_data")
+        .first()
+    )
+    if session is None or session.user is None:
+        raise TokenRevoked
+    user = session.user
+    if (
+        str(getattr(user, api_settings.USER_ID_FIELD)) != token.user_id
+        or not user.is_active
+        or not session.matches_password_of(user)
+        or version_of(user) != token.version
+    ):
+        raise TokenRevoked
+    if isinstance(token, RefreshToken) and token.jti != session.refresh_jti:
+        raise TokenReused if session.refresh_jti else TokenRevoked
+    return Login(user=user, session=session, token=token)
+
+
+def _find_plain_login(token: LoginToken) -> Login:
+    """As ``find_login()``, for a token that plain SimpleJWT minted: it has no row."""
+    manager = get_user_model()._default_manager.using(router.db_for_write(Session))
+    try:
+        user = (
+            manager.filter(~blacklisted(token.jti), **{api_settings.USER_ID_FIELD: token.user_id})
+            .select_related("token_version")
+            .get()
+        )
+    except (get_user_model().DoesNotExist, ValueError, ValidationError) as error:
+        # The last two: an id from before the host changed the type of its user's key.
+        raise TokenRevoked from error
+    if not user.is_active or version_of(user) != token.version:
+        raise TokenRevoked
+    if api_settings.CHECK_REVOKE_TOKEN and token.password_hash != get_md5_hash_password(
+        user.password
+    ):
+        raise TokenRevoked
+    return Login(user=user, session=None, token=token)
+
+
+def named_login(token: LoginToken, *, current_jti: str = "refresh_jti") -> QuerySet[Session]:
+    """Return the row of the login that a token names; none if the token is revoked or has no row.
+
+    ``current_jti`` is the column that has the id of the login's refresh token.
+    """
+    if (sid := token.sid) is None:
+        return Session.objects.none()
+    sessions = Session.objects.token(sid).filter(~blacklisted(token.jti))
+    if isinstance(token, RefreshToken):
+        sessions = sessions.filter(**{current_jti: token.jti})
+    return sessions
+
+
+def version_of(user: User) -> int:
+    """Return the version that the user's tokens have to carry."""
+    try:
+        return user.token_version.version
+    except TokenVersion.DoesNotExist:
+        return 0
