@@ -58,6 +58,7 @@ class Command(BaseCommand):
                 admin_password=_make_users(),
             )
         )
+        self.stdout.flush()
         # So that the embedded PostgreSQL stops with us, however we are stopped.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
