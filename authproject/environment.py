@@ -54,5 +54,13 @@ def _make(group: str) -> None:
 
 
 def _pip(*arguments: str) -> None:
-    command = [PYTHON, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", *arguments]
+    command = [
+        str(PYTHON),
+        "-m",
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+        "install",
+        *arguments,
+    ]
     subprocess.run(command, cwd=ROOT, check=True)

@@ -14,6 +14,7 @@ from accounts.services.login import follow_rotation as follow_rotation
 from accounts.services.login import log_in as log_in
 from accounts.services.login import reauthenticate as reauthenticate
 from accounts.services.login import refresh as refresh
+from accounts.services.login import username_of as username_of
 from accounts.services.logout import LogoutResult as LogoutResult
 from accounts.services.logout import Scope as Scope
 from accounts.services.logout import end_browser_session as end_browser_session

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
@@ -23,6 +24,20 @@ class TokenPair:
 
     access: AccessToken
     refresh: RefreshToken
+
+
+def username_of(email: str) -> str:
+    """Return the username of the one active user with this e-mail address, whatever its case.
+
+    Where there is none, or more than one, it is the address itself: a username that most likely
+    is nobody's either, so that a failure takes as long as a wrong password.
+    """
+    model = get_user_model()
+    field = model.get_email_field_name()
+    if field == model.USERNAME_FIELD or not hasattr(model, field):
+        return email
+    users = model._default_manager.filter(**{f"{field}__iexact": email}, is_active=True)[:2]
+    return users[0].get_username() if len(users) == 1 else email
 
 
 @retried

@@ -95,9 +95,14 @@ class TokenView(ContractView):
 
     @sensitive_variables()
     def _log_in(self, request: Request) -> services.TokenPair:
-        credentials = validated(PasswordGrantSerializer, request)
-        name = credentials.get("email") or credentials.get("username", "")
-        user = _authenticate(request, f"account:{name.casefold()}", **credentials)
+        fields = validated(PasswordGrantSerializer, request)
+        username = fields.get("username") or services.username_of(fields["email"])
+        user = _authenticate(
+            request,
+            f"account:{username.casefold()}",
+            username=username,
+            password=fields["password"],
+        )
         if user is None:
             raise OAuthError("Wrong credentials", "invalid_grant")
         pair = services.log_in(user=user, client=self.client)
@@ -163,13 +168,13 @@ class ReauthenticateView(ContractView):
 
 
 @sensitive_variables()
-def _authenticate(request: Request, account: str, **credentials: str) -> User | None:
+def _authenticate(request: Request, account: str, username: str, password: str) -> User | None:
     """Check a password, within the limits on guessing by address and by account."""
     attempts = [
         Attempts(request, name="address", key=address_key(request), rate=conf.address_rate),
         Attempts(request, name="password", key=account, rate=conf.password_rate),
     ]
-    user = authenticate(request._request, **credentials)
+    user = authenticate(request._request, username=username, password=password)
     if user is None or not user.is_active:
         return None
     for attempt in attempts:
