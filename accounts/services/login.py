@@ -36,7 +36,8 @@ def username_of(email: str) -> str:
     field = model.get_email_field_name()
     if field == model.USERNAME_FIELD or not hasattr(model, field):
         return email
-    users = model._default_manager.filter(**{f"{field}__iexact": email}, is_active=True)[:2]
+    matches = model._default_manager.filter(**{f"{field}__iexact": email})[:10]
+    users = [user for user in matches if user.is_active]
     return users[0].get_username() if len(users) == 1 else email
 
 
