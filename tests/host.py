@@ -28,6 +28,23 @@ def adoption_lines() -> tuple[str, str]:
     return settings, urls
 
 
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def first_answer(url: str) -> requests.Response:
+    """Wait for a server to come up; return what it answers."""
+    for _ in range(200):
+        try:
+            return requests.get(url, timeout=5)
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    raise AssertionError(f"nothing answers at {url}")
+
+
 class Host:
     """One project in a folder of its own, run by the Python that is given."""
 
@@ -64,9 +81,7 @@ class Host:
     @contextmanager
     def served(self):
         """Serve; yield the base URL."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         server = subprocess.Popen(
             [self.python, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"],
             cwd=self.folder,
@@ -76,12 +91,7 @@ class Host:
         )
         url = f"http://127.0.0.1:{port}"
         try:
-            for _ in range(100):
-                try:
-                    requests.get(f"{url}/admin/login/", timeout=5)
-                    break
-                except requests.ConnectionError:
-                    time.sleep(0.1)
+            first_answer(f"{url}/admin/login/")
             yield url
         finally:
             server.terminate()

@@ -1,0 +1,46 @@
+"""README.md says what is so."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.urls import reverse
+
+from accounts import conf
+from tests.host import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def section(heading: str) -> str:
+    return README.split(f"## {heading}\n")[1].split("\n## ")[0]
+
+
+def test_each_setting_is_documented_and_each_documented_one_exists():
+    documented = re.findall(r"^\| `([A-Z_]+)` \|", section("Settings"), flags=re.MULTILINE)
+    assert documented == list(conf.DEFAULTS) == list(conf.PROPERTIES)
+
+
+@pytest.mark.parametrize("name", ["LOGOUT_RATE", "PASSWORD_RATE", "ADDRESS_RATE"])
+def test_the_documented_rates_are_the_defaults(name):
+    assert f'| `{name}` | `"{conf.DEFAULTS[name]}"` |' in section("Settings")
+
+
+@pytest.mark.parametrize("contract", ["accounts_v1", "accounts_plain"])
+def test_each_endpoint_is_documented(contract):
+    from accounts.api import urls
+
+    documented = set(re.findall(r"^\| `[A-Z]+ (\S+)` \|", section("Endpoints"), flags=re.MULTILINE))
+    routes, _ = urls.v1
+    assert documented == {str(route.pattern) for route in routes}
+    assert all(reverse(f"{contract}:{route.name}") for route in routes)
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`accounts\.([\w.]+)", README))))
+def test_each_name_that_is_mentioned_can_be_imported(name):
+    from django.utils.module_loading import import_string
+
+    if name in {"audit", "sessions", "Session"}:  # a logger, a module and a model by its label
+        return
+    assert import_string(f"accounts.{name}")
