@@ -68,29 +68,49 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
     """What ended, when, why and by whom."""
 
     list_display = (
-        "occurred_at",
+        "time",
         "username",
         "scope",
         "reason",
         "initiator",
-        "sessions_ended",
-        "tokens_revoked",
+        "logins",
+        "tokens",
         "ip_address",
         "device",
     )
     list_filter = ("scope", "reason", "initiator")
     date_hierarchy = "occurred_at"
     search_fields = ("username",)
-    search_help_text = _("The beginning of a username, a whole IP address or a whole session id")
+    search_help_text = _(
+        "The beginning of a username, a whole IP address or a whole session id. "
+        "No more than 10,000 results are counted."
+    )
+    sortable_by = ("time",)
     ordering = ("-occurred_at", "-id")
     actions = None
     paginator = BoundedPaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    @admin.display(description=_("time"), ordering="occurred_at")
+    def time(self, event: LogoutEvent) -> str:
+        """The time to the second: what happened first matters."""
+        return f"{timezone.localtime(event.occurred_at):%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description=_("logins"))
+    def logins(self, event: LogoutEvent) -> int:
+        """How many logins ended."""
+        return event.sessions_ended
+
+    @admin.display(description=_("tokens"))
+    def tokens(self, event: LogoutEvent) -> int:
+        """How many tokens were revoked."""
+        return event.tokens_revoked
 
     @admin.display(description=_("device"))
     def device(self, event: LogoutEvent) -> str:
         """The user agent, as far as it fits."""
-        return Truncator(event.user_agent).chars(60)
+        return Truncator(event.user_agent).chars(40)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LogoutEvent]:
         """Return the record, newest first."""

@@ -215,11 +215,11 @@ class LogoutEvent(models.Model):
     """One end of one or more logins, as it was recorded with the change itself."""
 
     class Scope(models.TextChoices):
-        """What ends: this login, all but this one, this one and all refresh tokens, or all."""
+        """What ends: this login, all but this one, this one with all refresh tokens, or all."""
 
         SESSION = "session", _("this login")
-        OTHERS = "others", _("all other logins")
-        REFRESH_TOKENS = "refresh_tokens", _("this login and all refresh tokens")
+        OTHERS = "others", _("other logins")
+        REFRESH_TOKENS = "refresh_tokens", _("refresh tokens")
         GLOBAL = "global", _("all logins")
 
     class Initiator(models.TextChoices):

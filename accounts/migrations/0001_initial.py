@@ -78,8 +78,8 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("session", "this login"),
-                            ("others", "all other logins"),
-                            ("refresh_tokens", "this login and all refresh tokens"),
+                            ("others", "other logins"),
+                            ("refresh_tokens", "refresh tokens"),
                             ("global", "all logins"),
                         ],
                         max_length=14,
