@@ -12,7 +12,6 @@ from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
 from accounts.clients import USER_AGENT_MAX_LENGTH
@@ -28,6 +27,14 @@ else:
 
 TOUCH_INTERVAL: Final = timedelta(minutes=1)
 """``last_seen_at`` is this coarse, so that reading an API does not mean writing to it."""
+
+
+def password_hashes(user: User) -> list[str]:
+    """Return the hashes that a login of this user may carry: a changed password ends it.
+
+    With ``SECRET_KEY`` and with each of ``SECRET_KEY_FALLBACKS``, as Django's own sessions do.
+    """
+    return [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
 
 
 class SessionQuerySet(models.QuerySet["Session"]):
@@ -113,18 +120,6 @@ class Session(AbstractBaseSession):
         """Whether the person has proved, recently enough, that it is still them."""
         marked = self.reauthenticated_at
         return marked is not None and timezone.now() - marked < conf.reauthentication_max_age
-
-    def matches_password_of(self, user: User) -> bool:
-        """Whether the user's password is still the one of this login.
-
-        Hashes made with one of ``SECRET_KEY_FALLBACKS`` count, as they do for Django's sessions.
-        """
-        if constant_time_compare(self.auth_hash, user.get_session_auth_hash()):
-            return True
-        return any(
-            constant_time_compare(self.auth_hash, fallback)
-            for fallback in user.get_session_auth_fallback_hash()
-        )
 
     def touch(self) -> None:
         """Note that the login was used, at most once a minute."""

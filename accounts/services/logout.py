@@ -103,7 +103,7 @@ def _end_session(user: User, presented: Sequence[LoginToken], session_key: str) 
     ended = _browser(session_key)
     if presented[0].sid is not None:
         # Locked, so that a refresh in flight cannot change which refresh token is the current one.
-        session = tokens.named_login(presented[0]).filter(user=user).select_for_update().first()
+        session = tokens.named_login(presented[0], user).select_for_update().first()
         if session is None:
             raise _AlreadyEnded
         jtis.append(session.refresh_jti)
@@ -149,7 +149,7 @@ def _end_others(user: User, presented: Sequence[LoginToken], session_key: str) -
     TokenVersion.objects.lock(user)
     named, keep = presented[0], presented[0].jti
     if named.sid is not None:
-        session = tokens.named_login(named).filter(user=user).select_for_update().first()
+        session = tokens.named_login(named, user).select_for_update().first()
         if session is None:
             raise _AlreadyEnded
         keep = session.refresh_jti
@@ -184,7 +184,7 @@ def _delete_if_named(
         if tokens.is_blacklisted(named):
             raise _AlreadyEnded
         return sessions.delete()[0]
-    standing = tokens.named_login(named, current_jti=current_jti).filter(user=user)
+    standing = tokens.named_login(named, user, current_jti=current_jti)
     sessions_ended, _ = sessions.filter(Exists(standing)).delete()
     if not sessions_ended:
         raise _AlreadyEnded

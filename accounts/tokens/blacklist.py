@@ -36,8 +36,9 @@ def blacklist_jtis(*jtis: str) -> int:
 
 
 def blacklist_all(user: User, *, keep: str = "") -> int:
-    """Blacklist every recorded token of a user but the one with the id ``keep``."""
-    return _blacklist(OutstandingToken.objects.filter(user_id=user.pk).exclude(jti=keep))
+    """Blacklist every recorded token of a user that is live, but the one with the id ``keep``."""
+    live = OutstandingToken.objects.filter(user_id=user.pk, expires_at__gt=timezone.now())
+    return _blacklist(live.exclude(jti=keep))
 
 
 def is_blacklisted(token: LoginToken) -> bool:
@@ -59,6 +60,7 @@ def forget_raw(outstanding: OutstandingToken) -> RefreshToken | None:
 
 
 def blacklisted(*jtis: str | OuterRef) -> Exists:
+    """Return the condition that one of these ids is blacklisted."""
     return Exists(BlacklistedToken.objects.filter(token__jti__in=jtis))
 
 
@@ -72,7 +74,7 @@ def _blacklist(outstanding: QuerySet[OutstandingToken]) -> int:
     now = timezone.now()
     rows = (
         outstanding.order_by()
-        .filter(blacklistedtoken__isnull=True, expires_at__gt=now)
+        .filter(blacklistedtoken__isnull=True)
         .annotate(now=Value(now, output_field=DateTimeField()))
         .values_list("pk", "now")
     )

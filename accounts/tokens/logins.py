@@ -12,7 +12,7 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
 from accounts.exceptions import TokenReused, TokenRevoked
-from accounts.models import Session, TokenVersion, User
+from accounts.models import Session, TokenVersion, User, password_hashes
 from accounts.tokens.blacklist import blacklisted
 from accounts.tokens.jwt import AccessToken, LoginToken, RefreshToken
 
@@ -56,7 +56,7 @@ def find_login(token: LoginToken) -> Login:
     if (
         str(getattr(user, api_settings.USER_ID_FIELD)) != token.user_id
         or not user.is_active
-        or not session.matches_password_of(user)
+        or session.auth_hash not in password_hashes(user)
         or version_of(user) != token.version
     ):
         raise TokenRevoked
@@ -86,14 +86,22 @@ def _find_plain_login(token: LoginToken) -> Login:
     return Login(user=user, session=None, token=token)
 
 
-def named_login(token: LoginToken, *, current_jti: str = "refresh_jti") -> QuerySet[Session]:
-    """Return the row of the login that a token names; none if the token is revoked or has no row.
+def named_login(
+    token: LoginToken, user: User, *, current_jti: str = "refresh_jti"
+) -> QuerySet[Session]:
+    """Return the row of the user's login that a token names; none if the token is revoked.
 
-    ``current_jti`` is the column that has the id of the login's refresh token.
+    ``find_login()`` for a statement that changes the row: a token that proves nothing any more
+    ends nothing. ``current_jti`` is the column that has the id of the login's refresh token.
     """
-    if (sid := token.sid) is None:
+    if (sid := token.sid) is None or token.version != version_of(user):
         return Session.objects.none()
-    sessions = Session.objects.token(sid).filter(~blacklisted(token.jti))
+    sessions = (
+        Session.objects.of(user)
+        .token(sid)
+        .alive()
+        .filter(~blacklisted(token.jti), auth_hash__in=password_hashes(user))
+    )
     if isinstance(token, RefreshToken):
         sessions = sessions.filter(**{current_jti: token.jti})
     return sessions

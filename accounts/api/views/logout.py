@@ -161,7 +161,8 @@ class LogoutView(ContractView):
         self.reason, self.tokens_revoked = "logout", result.tokens_revoked
         if session_key:
             _drop_session(request)
-        user_logged_out.send_robust(sender=type(user), request=request._request, user=user)
+        if scope is not Scope.OTHERS:
+            user_logged_out.send_robust(sender=type(user), request=request._request, user=user)
 
 
 class LogoutAllView(LogoutView):
