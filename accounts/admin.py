@@ -10,6 +10,7 @@ from datetime import date, datetime, time, timedelta
 from ipaddress import ip_address
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Max, Min, Q, QuerySet
@@ -47,10 +48,15 @@ class BrowsedEvents(LogoutEventQuerySet):
         bounds = self.aggregate(first=Min(field_name), last=Max(field_name))
         if bounds["first"] is None:
             return []
-        first, last = (timezone.localtime(bounds[end]).date() for end in ("first", "last"))
+        first, last = (_local(bounds[end]).date() for end in ("first", "last"))
         days = (first + timedelta(days=n) for n in range((last - first).days + 1))
         starts = sorted({_start(day, kind) for day in days})
-        return [timezone.make_aware(datetime.combine(start, time.min)) for start in starts]
+        moments = (datetime.combine(start, time.min) for start in starts)
+        return [timezone.make_aware(moment) if settings.USE_TZ else moment for moment in moments]
+
+
+def _local(moment: datetime) -> datetime:
+    return timezone.localtime(moment) if settings.USE_TZ else moment
 
 
 def _start(day: date, kind: str) -> date:
@@ -95,7 +101,7 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
     @admin.display(description=_("time"), ordering="occurred_at")
     def time(self, event: LogoutEvent) -> str:
         """The time to the second: what happened first matters."""
-        return f"{timezone.localtime(event.occurred_at):%Y-%m-%d %H:%M:%S}"
+        return f"{_local(event.occurred_at):%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description=_("logins"))
     def logins(self, event: LogoutEvent) -> int:

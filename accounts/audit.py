@@ -14,7 +14,11 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
+from django.http import HttpRequest
+
 from accounts.clients import ClientInfo
+
+_TAKEN_OVER: Final = "accounts.audit"
 
 logger: Final = logging.getLogger("accounts.audit")
 
@@ -35,6 +39,16 @@ class Event(Enum):
     def __init__(self, label: str, level: int) -> None:
         self.label = label
         self.level = level
+
+
+def take_over(request: HttpRequest) -> None:
+    """Note that the view of this request logs by itself what Django's signals tell of."""
+    request.META[_TAKEN_OVER] = True
+
+
+def is_taken_over(request: HttpRequest) -> bool:
+    """Whether a view logs by itself."""
+    return _TAKEN_OVER in request.META
 
 
 def log(

@@ -6,6 +6,7 @@ from typing import Final
 
 from django.utils.functional import Promise
 from django.utils.translation import pgettext_lazy
+from django.views.decorators.debug import sensitive_variables
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import AUTH_HEADER_TYPES
 from rest_framework_simplejwt.authentication import JWTAuthentication as SimpleJWTAuthentication
@@ -66,6 +67,7 @@ class JWTAuthentication(SimpleJWTAuthentication):
     ``token_not_valid``.
     """
 
+    @sensitive_variables()
     def authenticate(  # type: ignore[override] # SimpleJWT's is generic over a type of its own
         self, request: Request
     ) -> tuple[User, AccessToken] | None:

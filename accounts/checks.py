@@ -26,6 +26,8 @@ def check_settings(
 ) -> list[CheckMessage]:
     """Check ``settings.ACCOUNTS``."""
     given = getattr(settings, "ACCOUNTS", {})
+    if not isinstance(given, dict):
+        return [Error("ACCOUNTS is not a dict.", id="accounts.E002")]
     errors: list[CheckMessage] = [
         Error(
             f"ACCOUNTS[{name!r}] is not a setting.",

@@ -23,6 +23,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {  # Any: each key has a type of its own, b
 }
 
 
+_ENDLESS: Final = 86_400 * 365 * 100  # seconds; a timedelta cannot hold every number
 _PERIODS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -46,13 +47,15 @@ class Conf:
         value = self._get("TRUSTED_PROXIES")
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise ValueError("must be a list of networks")
-        return _networks(tuple(value))
+        return _networks(tuple(map(str, value)))
 
     @property
     def reauthentication_max_age(self) -> timedelta:
         """How long a re-authentication counts; seconds where a plain number is set."""
         value = self._get("REAUTHENTICATION_MAX_AGE")
         if isinstance(value, int) and not isinstance(value, bool):
+            if value > _ENDLESS:
+                raise ValueError("is too long")
             value = timedelta(seconds=value)
         if not isinstance(value, timedelta) or value <= timedelta(0):
             raise ValueError("must be a timedelta or a number of seconds, above zero")

@@ -108,7 +108,7 @@ class Session(AbstractBaseSession):
         the request ran would be undone.
         """
         if kwargs.get("force_update"):
-            kwargs.setdefault("update_fields", ENGINE_FIELDS)
+            kwargs["update_fields"] = kwargs.get("update_fields") or ENGINE_FIELDS
         super().save(**kwargs)
 
     @classmethod
@@ -168,7 +168,9 @@ class TokenVersionQuerySet(models.QuerySet["TokenVersion"]):
 
     def raise_version(self, user: User) -> None:
         """Make every token of the user, minted until now, worthless; locks as ``lock()`` does."""
-        if not self.filter(user=user).update(version=F("version") + 1):
+        # A user who was read together with their version may be known to have none.
+        known_missing = not hasattr(user, "token_version")
+        if known_missing or not self.filter(user=user).update(version=F("version") + 1):
             self.create(user=user, version=1)
 
 
@@ -204,6 +206,12 @@ class LogoutEventQuerySet(models.QuerySet["LogoutEvent"]):
     def delete(self) -> tuple[int, dict[str, int]]:
         """Refuse: what is on record stays."""
         raise AppendOnly
+
+    def bulk_create(self, *args: Any, **kwargs: Any) -> list[LogoutEvent]:  # Any: as above
+        """Record events; a recorded one cannot be written over."""
+        if kwargs.get("update_conflicts"):
+            raise AppendOnly
+        return super().bulk_create(*args, **kwargs)
 
 
 class LogoutEvent(models.Model):
@@ -269,7 +277,7 @@ class LogoutEvent(models.Model):
         """Record the event; a recorded one cannot be saved again."""
         if not self._state.adding:
             raise AppendOnly
-        super().save(**kwargs)
+        super().save(**{**kwargs, "force_insert": True})
 
     def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Refuse: what is on record stays."""

@@ -34,7 +34,7 @@ class StoreUnavailable(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """How much of a limit is used: ``count`` of ``rate.limit``, for ``reset`` more seconds."""
+    """How much of a limit is used: ``count`` of ``rate.limit``, for ``reset`` seconds (≥ 1)."""
 
     name: str
     rate: Rate
@@ -45,11 +45,6 @@ class Usage:
     def exceeded(self) -> bool:
         """Whether this request is one too many."""
         return self.count > self.rate.limit
-
-    @property
-    def retry_after(self) -> int:
-        """Seconds to wait; never none, for clients take a 0 to mean now."""
-        return max(1, self.reset)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -63,7 +58,7 @@ class Usage:
             "X-RateLimit-Reset": str(self.reset),
         }
         if self.exceeded:
-            headers["Retry-After"] = str(self.retry_after)
+            headers["Retry-After"] = str(self.reset)
         return headers
 
 
@@ -88,7 +83,8 @@ def count(
         return None
     if usage["time_left"] < 0:  # how django-ratelimit says that a cache refused to count
         raise StoreUnavailable
-    return Usage(name=name, rate=rate, count=usage["count"], reset=usage["time_left"])
+    # Its window still holds in the second that it says is the first of the next one.
+    return Usage(name=name, rate=rate, count=usage["count"], reset=usage["time_left"] + 1)
 
 
 def address_key(request: Request) -> str:
@@ -132,7 +128,7 @@ def rate_limit(
                 logger.exception("Rate limit %s is not enforced: its store is unavailable", name)
             try:
                 if usage is not None and usage.exceeded:
-                    raise Throttled(wait=usage.retry_after)
+                    raise Throttled(wait=usage.reset)
                 response = handler(view, request, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 - DRF's own hook decides what it becomes
                 response = view.handle_exception(error)
@@ -161,7 +157,7 @@ class Attempts:
         begun = count(request, name=name, **self._arguments)
         succeeded = count(request, name=f"{name}.success", increment=False, **self._arguments)
         if begun and succeeded and begun.count - succeeded.count > rate.limit:
-            raise Throttled(wait=begun.retry_after)
+            raise Throttled(wait=begun.reset)
 
     def succeed(self) -> None:
         """End the attempt well: it no longer counts."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db import transaction
 from django.db.models.signals import pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -36,12 +38,23 @@ def on_outstanding_token(instance: OutstandingToken, **kwargs: Any) -> None:
 
 
 @receiver(user_logged_in)
-def on_user_logged_in(request: HttpRequest | None, **kwargs: Any) -> None:
+def on_user_logged_in(request: HttpRequest | None, user: User, **kwargs: Any) -> None:
     """Tell a browser's session whose browser it is."""
+    if request is None or audit.is_taken_over(request):
+        return
+    client = ClientInfo.from_request(request)
     session = getattr(request, "session", None)
-    if isinstance(session, SessionStore) and request is not None:
-        client = ClientInfo.from_request(request)
+    if isinstance(session, SessionStore):
         session.ip_address, session.user_agent = client.ip_address, client.user_agent
+    _log(audit.Event.LOGIN_SUCCESS, client, action="login", reason="password", user_id=str(user.pk))
+
+
+@receiver(user_login_failed)
+def on_user_login_failed(request: HttpRequest | None = None, **kwargs: Any) -> None:
+    """Log who could not log in; the name that was tried may be a password, so it is left out."""
+    if request is not None and not audit.is_taken_over(request):
+        client = ClientInfo.from_request(request)
+        _log(audit.Event.LOGIN_FAIL, client, action="login", reason="credentials", success=False)
 
 
 @receiver(user_logged_out)
@@ -55,14 +68,40 @@ def on_user_logged_out(request: HttpRequest | None, user: User | None, **kwargs:
     client = ClientInfo.from_request(request)
     result = services.end_browser_session(user=user, session_key=session.session_key, client=client)
     if result.event is not None:
-        audit.log(
+        _log(
             audit.Event.SESSION_LOGOUT,
+            client,
             action="logout",
-            target="session",
-            success=True,
             reason="logout",
-            status=None,
-            client=client,
             user_id=str(user.pk),
             session_id=str(result.event.session_id),
         )
+
+
+def _log(
+    event: audit.Event,
+    client: ClientInfo,
+    *,
+    action: str,
+    reason: str,
+    success: bool = True,
+    user_id: str | None = None,
+    session_id: str | None = None,
+) -> None:
+    """Log what a page of the host does, once that has committed; its answer is not known here."""
+    log = partial(
+        audit.log,
+        event,
+        action=action,
+        target="session",
+        success=success,
+        reason=reason,
+        status=None,
+        client=client,
+        user_id=user_id,
+        session_id=session_id,
+    )
+    if success:
+        transaction.on_commit(log, using=services.database())
+    else:
+        log()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.utils import timezone
 
 if TYPE_CHECKING:
@@ -74,16 +75,28 @@ class SessionStore(DatabaseStore):
     def cycle_key(self) -> None:
         """Give the session a new key; a login stays the same login, with the same ``sid``."""
         self._get_session()  # type: ignore[attr-defined] # the stubs leave it out
-        previous = self._row
-        super().cycle_key()
-        self._continue(previous)
+        if self._row is None or self._row.user_id is None:
+            super().cycle_key()
+            return
+        key = self._get_new_session_key()  # type: ignore[attr-defined] # as above
+        # In place, where Django makes a new row: one that a logout beside us would not find.
+        self._take(key, self._rows(self.session_key).update(session_key=hash_key(key)))
 
     async def acycle_key(self) -> None:
         """See ``cycle_key()``."""
-        await self._aget_session()  # type: ignore[attr-defined] # the stubs leave it out
-        previous = self._row
-        await super().acycle_key()
-        self._continue(previous)
+        await self._aget_session()  # type: ignore[attr-defined] # as above
+        if self._row is None or self._row.user_id is None:
+            await super().acycle_key()
+            return
+        key = await self._aget_new_session_key()  # type: ignore[attr-defined] # as above
+        self._take(key, await self._rows(self.session_key).aupdate(session_key=hash_key(key)))
+
+    def _take(self, key: str, rows: int) -> None:
+        if self._row is None or not rows:
+            raise SessionInterrupted("The login ended before the request completed.")
+        self._row.session_key = hash_key(key)
+        self._session_key = key
+        self.modified = True
 
     def create_model_instance(self, data: Mapping[str, Any]) -> Session:
         key = self._get_or_create_session_key()  # type: ignore[attr-defined] # as above
@@ -110,11 +123,6 @@ class SessionStore(DatabaseStore):
         row.expire_date = expire_date
         self._row = row
         return row
-
-    def _continue(self, previous: Session | None) -> None:
-        if previous is not None and previous.user_id is not None and self._row is not None:
-            for name in ("sid", "user_id", "authenticated_at", "ip_address", "user_agent"):
-                setattr(self._row, name, getattr(previous, name))
 
     def _rows(self, session_key: str | None) -> SessionQuerySet:
         """Return the row of this key, if it is a browser's: no cookie reaches a token login."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
+
+from accounts import services
+from accounts.clients import ClientInfo
 
 PASSWORD = "password123"
 
@@ -26,3 +32,41 @@ def stranger(db):
     return get_user_model().objects.create_user(
         username="eve", email="eve@example.com", password=PASSWORD
     )
+
+
+@pytest.fixture
+def device():
+    return ClientInfo(ip_address="192.0.2.7", user_agent="Phone/1", request_id="r-1")
+
+
+@pytest.fixture
+def phone(user, device):
+    """A token login of the user."""
+    return services.log_in(user=user, client=device)
+
+
+@pytest.fixture
+def laptop(user, device):
+    """Another token login of the user."""
+    return services.log_in(user=user, client=device)
+
+
+@pytest.fixture
+def is_in(client):
+    """Ask the protected route, as a client with this access token does."""
+
+    def ask(access):
+        answer = client.get("/user", headers={"Authorization": f"Bearer {access}"})
+        assert answer.status_code in {200, 401}
+        return answer.status_code == 200
+
+    return ask
+
+
+@pytest.fixture
+def security_log(caplog):
+    """Read the lines of the security log, which its handler keeps from the root logger."""
+    logger = logging.getLogger("accounts.audit")
+    logger.addHandler(caplog.handler)
+    yield lambda: [json.loads(r.getMessage()) for r in caplog.records if r.name == logger.name]
+    logger.removeHandler(caplog.handler)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("DEBUG", "1")
+if "REDIS_URL" in os.environ:
+    # Each process of the tests clears counters of its own.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.environ["REDIS_URL"] = os.environ["REDIS_URL"].rpartition("/")[0] + f"/{worker}"
 
 from authproject.settings import *  # noqa: F403
 
-# Fast, and still a hasher of Django's; test_settings.py sees to the real ones.
+# Fast; test_authproject.py sees to the real ones.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

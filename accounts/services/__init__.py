@@ -10,12 +10,13 @@ caller has a transaction open). Two rules keep them safe beside each other:
 """
 
 from accounts.services.login import TokenPair as TokenPair
+from accounts.services.login import find_user as find_user
 from accounts.services.login import follow_rotation as follow_rotation
 from accounts.services.login import log_in as log_in
 from accounts.services.login import reauthenticate as reauthenticate
 from accounts.services.login import refresh as refresh
-from accounts.services.login import username_of as username_of
 from accounts.services.logout import LogoutResult as LogoutResult
 from accounts.services.logout import Scope as Scope
 from accounts.services.logout import end_browser_session as end_browser_session
 from accounts.services.logout import log_out as log_out
+from accounts.services.transactions import database as database

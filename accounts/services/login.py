@@ -26,19 +26,21 @@ class TokenPair:
     refresh: RefreshToken
 
 
-def username_of(email: str) -> str:
-    """Return the username of the one active user with this e-mail address, whatever its case.
+def find_user(*, email: str = "", username: str = "") -> User | None:
+    """Find who logs in with this username, or is the one active user with this e-mail address.
 
-    Where there is none, or more than one, it is the address itself: a username that most likely
-    is nobody's either, so that a failure takes as long as a wrong password.
+    The case of an address does not matter; one that several active users share is nobody's.
     """
     model = get_user_model()
     field = model.get_email_field_name()
-    if field == model.USERNAME_FIELD or not hasattr(model, field):
-        return email
-    matches = model._default_manager.filter(**{f"{field}__iexact": email})[:10]
+    if username or field == model.USERNAME_FIELD or not hasattr(model, field):
+        try:
+            return model._default_manager.get_by_natural_key(username or email)
+        except model.DoesNotExist:
+            return None
+    matches = model._default_manager.filter(**{f"{field}__iexact": email})
     users = [user for user in matches if user.is_active]
-    return users[0].get_username() if len(users) == 1 else email
+    return users[0] if len(users) == 1 else None
 
 
 @retried
@@ -86,10 +88,11 @@ def refresh(*, token: RefreshToken, client: ClientInfo) -> TokenPair:
 def follow_rotation(*, token: RefreshToken) -> None:
     """Take over a refresh token that SimpleJWT's own code has rotated.
 
-    Raises ``TokenRevoked`` if its login has ended.
+    Raises ``TokenRevoked`` if its login has ended, or may not be refreshed any more.
     """
     session = Session.objects.token(token.sid).first() if token.sid else None
-    if session is None or not _rotate(session, session.refresh_jti, token):
+    current = session.refresh_jti if session else ""
+    if session is None or not current or not _rotate(session, current, token):
         raise TokenRevoked
 
 

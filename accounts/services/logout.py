@@ -54,6 +54,8 @@ def log_out(
     to the same one. ``session_key`` is that of the user's browser session, where one came along.
     If the login that is named has ended already, nothing changes.
     """
+    if presented[0].version != tokens.version_of(user):
+        return UNCHANGED
     try:
         with transaction.atomic(using=database()):
             sessions_ended, tokens_revoked = _ENDINGS[scope](user, presented, session_key)
@@ -73,6 +75,7 @@ def log_out(
     return LogoutResult(sessions_ended=sessions_ended, tokens_revoked=tokens_revoked, event=event)
 
 
+@retried
 def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> LogoutResult:
     """End a browser login whose owner asked for it, as Django's own ``logout()`` does."""
     with transaction.atomic(using=database()):
@@ -147,19 +150,18 @@ def _end_all(user: User, presented: Sequence[LoginToken], session_key: str) -> t
 
 def _end_others(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
     TokenVersion.objects.lock(user)
-    named, keep = presented[0], presented[0].jti
-    if named.sid is not None:
-        session = tokens.named_login(named, user).select_for_update().first()
-        if session is None:
+    named = presented[0]
+    if named.sid is None:
+        if tokens.is_blacklisted(named):
             raise _AlreadyEnded
-        keep = session.refresh_jti
-    elif tokens.is_blacklisted(named):
+        sessions_ended, _ = Session.objects.of(user).delete()
+        return sessions_ended, tokens.blacklist_all(user, keep=[named.jti])
+    # Not locked: the rows of a user are locked in one order only, that of a single statement.
+    this = tokens.named_login(named, user)
+    if not this.exists():
         raise _AlreadyEnded
-    others = Session.objects.of(user)
-    if named.sid is not None:
-        others = others.exclude(sid=named.sid)
-    sessions_ended, _ = others.delete()
-    return sessions_ended, tokens.blacklist_all(user, keep=keep)
+    sessions_ended, _ = Session.objects.of(user).exclude(sid=named.sid).delete()
+    return sessions_ended, tokens.blacklist_all(user, keep=this.values("refresh_jti"))
 
 
 _ENDINGS: Final = {

@@ -17,3 +17,4 @@ from accounts.tokens.jwt import rotate as rotate
 from accounts.tokens.logins import Login as Login
 from accounts.tokens.logins import find_login as find_login
 from accounts.tokens.logins import named_login as named_login
+from accounts.tokens.logins import version_of as version_of

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.db import connections, router
 from django.db.models import DateTimeField, Exists, OuterRef, QuerySet, Value
 from django.db.models.constants import OnConflict
@@ -35,10 +38,10 @@ def blacklist_jtis(*jtis: str) -> int:
     return _blacklist(OutstandingToken.objects.filter(jti__in=jtis))
 
 
-def blacklist_all(user: User, *, keep: str = "") -> int:
-    """Blacklist every recorded token of a user that is live, but the one with the id ``keep``."""
+def blacklist_all(user: User, *, keep: Sequence[str] | QuerySet[Any, Any] = ()) -> int:
+    """Blacklist every recorded token of a user that is live, but those with an id to keep."""
     live = OutstandingToken.objects.filter(user_id=user.pk, expires_at__gt=timezone.now())
-    return _blacklist(live.exclude(jti=keep))
+    return _blacklist(live.exclude(jti__in=keep))
 
 
 def is_blacklisted(token: LoginToken) -> bool:

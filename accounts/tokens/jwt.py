@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from copy import copy
 from datetime import datetime, timedelta
@@ -38,12 +39,13 @@ class _LoginClaims(_TokenBase):
     def sid(self) -> uuid.UUID | None:
         """The login's public id; None in a token that plain SimpleJWT minted."""
         value = self.payload.get(SESSION_CLAIM)
-        return uuid.UUID(value) if value else None
+        return None if value is None else uuid.UUID(value)
 
     @property
     def version(self) -> int:
         """The version of the user's tokens when this one was minted."""
-        return int(self.payload.get(VERSION_CLAIM, 0))
+        version: int = self.payload.get(VERSION_CLAIM, 0)
+        return version
 
     @property
     def jti(self) -> str:
@@ -59,6 +61,18 @@ class _LoginClaims(_TokenBase):
     def expires_at(self) -> datetime:
         """The ``exp`` claim."""
         return datetime_from_epoch(self.payload["exp"])
+
+    def check_claims(self) -> None:
+        """Raise for a claim of a strange shape: signed with our key, and still not ours.
+
+        Some of the properties raise by themselves, errors of several classes.
+        """
+        _ = self.sid, self.user_id, self.expires_at
+        if type(self.version) is not int or not 0 <= self.version < 2**31:
+            raise ValueError("not a version")
+        jti = self.payload[api_settings.JTI_CLAIM]
+        if not isinstance(jti, str) or not re.fullmatch(r"[!-~]{1,255}", jti):
+            raise ValueError("not an id")
 
     @property
     def password_hash(self) -> str | None:
@@ -137,11 +151,18 @@ def _decode(raw: str, kind: type[T]) -> T:
         raise TokenInvalid
     try:
         token = kind(raw)  # type: ignore[arg-type] # SimpleJWT's annotation is of its own type
-        # A claim of a strange shape, signed with our key, is as invalid as a forged one.
-        _ = token.sid, token.version, token.user_id, token.jti
+        token.check_claims()
     except simplejwt.ExpiredTokenError as error:
         raise TokenExpired from error
-    except (simplejwt.TokenError, LookupError, ValueError, TypeError, RecursionError) as error:
+    except (
+        simplejwt.TokenError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise TokenInvalid from error
     return token
 

@@ -94,7 +94,7 @@ def named_login(
     ``find_login()`` for a statement that changes the row: a token that proves nothing any more
     ends nothing. ``current_jti`` is the column that has the id of the login's refresh token.
     """
-    if (sid := token.sid) is None or token.version != version_of(user):
+    if (sid := token.sid) is None:
         return Session.objects.none()
     sessions = (
         Session.objects.of(user)

@@ -13,6 +13,7 @@ from django.urls import Resolver404, resolve
 from django.utils import translation
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.log import log_response
+from django.views.decorators.debug import sensitive_variables
 from django.views.defaults import server_error as django_server_error
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.negotiation import BaseContentNegotiation
@@ -24,7 +25,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView, set_rollback
 
-from accounts import audit
+from accounts import audit, services
 from accounts.api import contracts
 from accounts.api.contracts import Contract
 from accounts.api.serializers import JSONParser
@@ -81,10 +82,15 @@ class ContractView(APIView):
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., Any]:  # type: ignore[override] # DRF's own type is private
         """Return the view function, outside of ATOMIC_REQUESTS."""
-        return transaction.non_atomic_requests(super().as_view(**initkwargs))
+        view = super().as_view(**initkwargs)
+        return transaction.non_atomic_requests(using=services.database())(view)
 
+    @sensitive_variables()
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer in the language that the client and the contract agree on."""
+        # Django's reports of errors show no token and no password.
+        request.sensitive_post_parameters = "__ALL__"  # type: ignore[attr-defined] # as Django does
+        audit.take_over(request)
         self.client = ClientInfo.from_request(request)
         self.reason = ""
         language = self.contract.negotiate(request.headers.get("Accept-Language", ""))
@@ -170,12 +176,13 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     For ``handler500`` of a host's URLconf; every other route gets Django's own page.
     """
     try:
-        view: Any = resolve(request.path_info).func  # Any: DRF puts the two attributes on it
+        # Any: DRF puts the two attributes on it.
+        view: Any = resolve(request.path_info, getattr(request, "urlconf", None)).func
     except Resolver404:
         return django_server_error(request)
     if not issubclass(getattr(view, "cls", object), ContractView):
         return django_server_error(request)
-    contract: Contract = view.initkwargs["contract"]
+    contract: Contract = view.initkwargs.get("contract", view.cls.contract)
     language = contract.negotiate(request.headers.get("Accept-Language", ""))
     with translation.override(language):
         response = JsonResponse(contract.error(500, contracts.ERRORS[500]), status=500)

@@ -143,8 +143,11 @@ class LogoutView(ContractView):
         user = tokens.find_login(proof).user
         if named is None or proof is named:
             self.presented = [proof]
+        elif named.sid is None:
+            self.presented = [named] if bearer.sid else [named, bearer]
         elif named.sid == bearer.sid:
-            self.presented = [named, bearer]
+            # The bearer's own: also where a refresh beside this request has replaced the token.
+            self.presented = [bearer, named]
         else:
             self.presented = [named]
         session_key = _own_session_key(request, user)

@@ -7,7 +7,6 @@ from typing import cast
 
 from django.contrib.auth import authenticate
 from django.contrib.auth.signals import user_logged_in
-from django.views.decorators.debug import sensitive_variables
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -93,16 +92,14 @@ class TokenView(ContractView):
             session_id=self.session_id,
         )
 
-    @sensitive_variables()
     def _log_in(self, request: Request) -> services.TokenPair:
         fields = validated(PasswordGrantSerializer, request)
-        username = fields.get("username") or services.username_of(fields["email"])
-        user = _authenticate(
-            request,
-            f"account:{username.casefold()}",
-            username=username,
-            password=fields["password"],
-        )
+        password = fields.pop("password")
+        known = services.find_user(**fields)
+        # A name that is nobody's is tried all the same, for a failure to take as long.
+        username = known.get_username() if known else next(iter(fields.values()))
+        account = f"user:{known.pk}" if known else f"name:{username.casefold()}"
+        user = _authenticate(request, account, username=username, password=password)
         if user is None:
             raise OAuthError("Wrong credentials", "invalid_grant")
         pair = services.log_in(user=user, client=self.client)
@@ -110,7 +107,6 @@ class TokenView(ContractView):
         user_logged_in.send(sender=type(user), request=request._request, user=user)
         return pair
 
-    @sensitive_variables()
     def _refresh(self, request: Request) -> services.TokenPair:
         raw = validated(RefreshGrantSerializer, request)["refresh_token"]
         self.event = audit.Event.TOKEN_CREATED
@@ -134,10 +130,12 @@ _REFRESH_EVENTS = {
 class ReauthenticateView(ContractView):
     """``POST reauthenticate``: prove that it is still you."""
 
+    token: AccessToken | None = None
+
     def post(self, request: Request) -> Response:
         """Check the password, and mark this login."""
+        token = self.token = cast("AccessToken", request.auth)
         password = validated(ReauthenticationSerializer, request)["password"]
-        token = cast("AccessToken", request.auth)
         login = Login(user=cast("User", request.user), session=token.session, token=token)
         user = _authenticate(
             request,
@@ -157,17 +155,15 @@ class ReauthenticateView(ContractView):
 
     def log_answer(self, status: int) -> None:
         """Log who proved who they are, or did not."""
-        token = self.request.auth if isinstance(self.request.auth, AccessToken) else None
         self.log(
             audit.Event.LOGIN_SUCCESS if status == 200 else audit.Event.LOGIN_FAIL,
             action="reauthenticate",
             status=status,
-            user_id=token.user_id if token else None,
-            session_id=token.sid if token else None,
+            user_id=self.token.user_id if self.token else None,
+            session_id=self.token.sid if self.token else None,
         )
 
 
-@sensitive_variables()
 def _authenticate(request: Request, account: str, username: str, password: str) -> User | None:
     """Check a password, within the limits on guessing by address and by account."""
     attempts = [

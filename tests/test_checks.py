@@ -1,0 +1,171 @@
+"""The system checks: each id is told when it should be, and only then."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.checks import Tags, run_checks
+
+from accounts.api.serializers import TokenObtainPairSerializer
+
+
+class HostSerializer(TokenObtainPairSerializer):
+    """A host's own, which adds to ours."""
+
+
+@pytest.fixture
+def told():
+    def run(*, deploy=False):
+        messages = run_checks(
+            tags=[Tags.compatibility, Tags.security], include_deployment_checks=deploy
+        )
+        return [message for message in messages if message.id.startswith("accounts.")]
+
+    return run
+
+
+def ids(messages):
+    return [message.id for message in messages]
+
+
+def test_the_example_project_is_told_nothing(told):
+    assert told() == []
+
+
+def test_an_unknown_setting_is_an_error_that_names_the_known_ones(settings, told):
+    settings.ACCOUNTS = {"LOGUOT_RATE": "20/5m"}
+
+    [message] = told()
+    assert message.id == "accounts.E001"
+    assert "LOGUOT_RATE" in message.msg
+    assert "LOGOUT_RATE" in message.hint
+
+
+def test_a_host_without_settings_is_told_nothing(settings, told):
+    del settings.ACCOUNTS
+
+    assert told() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRUSTED_PROXIES", "10.0.0.0/8"),
+        ("REAUTHENTICATION_MAX_AGE", "soon"),
+        ("LOGOUT_RATE", "often"),
+        ("PASSWORD_RATE", "often"),
+        ("ADDRESS_RATE", "often"),
+    ],
+)
+def test_a_wrong_value_is_an_error_that_names_the_setting(settings, told, name, value):
+    settings.ACCOUNTS = {name: value}
+
+    [message] = told()
+    assert message.id == "accounts.E002"
+    assert name in message.msg
+
+
+def test_every_wrong_value_is_told_at_once(settings, told):
+    settings.ACCOUNTS = {"LOGOUT_RATE": "often", "TRUSTED_PROXIES": None, "OTHER": 1}
+
+    assert sorted(ids(told())) == ["accounts.E001", "accounts.E002", "accounts.E002"]
+
+
+def test_a_right_value_is_no_error(settings, told):
+    settings.ACCOUNTS = {"LOGOUT_RATE": "5/m", "TRUSTED_PROXIES": ["unix"]}
+
+    assert told() == []
+
+
+def test_simplejwts_blacklist_has_to_be_installed(settings, told):
+    settings.INSTALLED_APPS = ["accounts", "django.contrib.auth"]
+
+    assert ids(told()) == ["accounts.E003"]
+
+
+def test_another_session_engine_is_a_warning(settings, told):
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
+
+    assert ids(told()) == ["accounts.W001"]
+
+
+@pytest.mark.parametrize("name", ["JWTAuthentication", "JWTStatelessUserAuthentication"])
+def test_simplejwts_own_authentication_is_a_warning(settings, told, name):
+    settings.REST_FRAMEWORK = {
+        "DEFAULT_AUTHENTICATION_CLASSES": [f"rest_framework_simplejwt.authentication.{name}"]
+    }
+
+    assert ids(told()) == ["accounts.W002"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.BasicAuthentication"]},
+    ],
+)
+def test_authentication_that_is_not_simplejwts_is_no_warning(settings, told, value):
+    settings.REST_FRAMEWORK = value
+
+    assert told() == []
+
+
+def test_simplejwts_own_serializers_are_warnings(settings, told):
+    settings.SIMPLE_JWT = {
+        **settings.SIMPLE_JWT,
+        "TOKEN_OBTAIN_SERIALIZER": "rest_framework_simplejwt.serializers.TokenObtainPairSerializer",
+        "TOKEN_REFRESH_SERIALIZER": "rest_framework_simplejwt.serializers.TokenRefreshSerializer",
+    }
+
+    obtain, refresh = told()
+    assert obtain.id == refresh.id == "accounts.W003"
+    assert "TOKEN_OBTAIN_SERIALIZER" in obtain.msg
+    assert "TOKEN_REFRESH_SERIALIZER" in refresh.msg
+
+
+def test_serializers_that_are_not_set_are_warnings(settings, told):
+    del settings.SIMPLE_JWT
+
+    assert ids(told()) == ["accounts.W003", "accounts.W003"]
+
+
+def test_a_subclass_of_our_serializers_is_no_warning(settings, told):
+    settings.SIMPLE_JWT = {
+        **settings.SIMPLE_JWT,
+        "TOKEN_OBTAIN_SERIALIZER": f"{__name__}.HostSerializer",
+    }
+
+    assert told() == []
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "django.core.cache.backends.locmem.LocMemCache",
+        "django.core.cache.backends.dummy.DummyCache",
+    ],
+)
+def test_a_deployment_that_counts_in_one_process_is_a_warning(settings, told, backend):
+    settings.CACHES = {"default": {"BACKEND": backend}}
+
+    assert "accounts.W004" in ids(told(deploy=True))
+    assert told() == []
+
+
+def test_a_deployment_that_counts_in_redis_is_no_warning(settings, told):
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+        "limits": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1",
+        },
+    }
+    settings.RATELIMIT_USE_CACHE = "limits"
+
+    assert "accounts.W004" not in ids(told(deploy=True))
+
+
+def test_settings_that_are_no_dict_are_told(told, settings):
+    settings.ACCOUNTS = ["TRUSTED_PROXIES"]
+
+    assert ids(told()) == ["accounts.E002"]

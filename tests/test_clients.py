@@ -1,0 +1,134 @@
+"""Who is calling: address, user agent and request id."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import RequestFactory
+
+from accounts.clients import ClientInfo
+
+
+def client(**meta):
+    return ClientInfo.from_request(RequestFactory().get("/", **meta))
+
+
+@pytest.fixture
+def behind_proxies(settings):
+    settings.ACCOUNTS = {"TRUSTED_PROXIES": ["10.0.0.0/8", "2001:db8:ffff::/48"]}
+
+
+@pytest.fixture
+def behind_a_socket(settings):
+    settings.ACCOUNTS = {"TRUSTED_PROXIES": ["unix", "10.0.0.0/8"]}
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("2001:DB8:0:0::1", "2001:db8::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("", None),
+        ("garbage", None),
+        ("192.0.2.999", None),
+    ],
+)
+def test_the_address_is_the_peers(peer, address):
+    assert client(REMOTE_ADDR=peer).ip_address == address
+
+
+@pytest.mark.parametrize("peer", ["192.0.2.1", "127.0.0.1", "10.0.0.1"])
+def test_nobody_is_trusted_by_default(settings, peer):
+    del settings.ACCOUNTS
+
+    assert client(REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR="198.51.100.9").ip_address == peer
+
+
+@pytest.mark.usefixtures("behind_proxies")
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        # The right-most hop that no trusted proxy vouches for.
+        ("10.0.0.1", "198.51.100.9", "198.51.100.9"),
+        ("10.0.0.1", "203.0.113.5, 198.51.100.9", "198.51.100.9"),
+        ("10.0.0.1", "203.0.113.5,198.51.100.9, 10.0.0.2", "198.51.100.9"),
+        ("2001:db8:ffff::1", "2001:db8::5", "2001:db8::5"),
+        ("::ffff:10.0.0.1", "198.51.100.9", "198.51.100.9"),
+        # A client that is not a proxy of ours says what it likes.
+        ("192.0.2.1", "198.51.100.9", "192.0.2.1"),
+        # With a port, as some proxies write it.
+        ("10.0.0.1", "198.51.100.9:4711", "198.51.100.9"),
+        ("10.0.0.1", "[2001:db8::5]:443", "2001:db8::5"),
+        ("10.0.0.1", "[2001:db8::5]", "2001:db8::5"),
+        ("10.0.0.1", "::ffff:198.51.100.9", "198.51.100.9"),
+        # Everybody is trusted: the farthest hop.
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        # What cannot be read ends the chain at the last hop that could.
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "unknown", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.9, _hidden, 10.0.0.2", "10.0.0.2"),
+        ("10.0.0.1", "198.51.100.9,", "10.0.0.1"),
+        ("10.0.0.1", "[", "10.0.0.1"),
+        ("10.0.0.1", "\x00", "10.0.0.1"),
+    ],
+)
+def test_the_address_is_the_right_most_untrusted_hop(peer, forwarded, address):
+    assert client(REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR=forwarded).ip_address == address
+
+
+@pytest.mark.usefixtures("behind_proxies")
+def test_a_trusted_proxy_that_forwards_nothing_is_the_client_itself():
+    assert client(REMOTE_ADDR="10.0.0.1").ip_address == "10.0.0.1"
+
+
+@pytest.mark.usefixtures("behind_a_socket")
+def test_a_unix_socket_can_be_trusted():
+    assert client(REMOTE_ADDR="", HTTP_X_FORWARDED_FOR="198.51.100.9").ip_address == "198.51.100.9"
+    assert client(REMOTE_ADDR="", HTTP_X_FORWARDED_FOR="x").ip_address is None
+
+
+@pytest.mark.usefixtures("behind_proxies")
+def test_a_unix_socket_is_not_trusted_unless_named():
+    assert client(REMOTE_ADDR="", HTTP_X_FORWARDED_FOR="198.51.100.9").ip_address is None
+
+
+@pytest.mark.usefixtures("behind_a_socket")
+def test_a_peer_that_cannot_be_read_is_not_a_unix_socket():
+    forwarded = {"HTTP_X_FORWARDED_FOR": "198.51.100.9"}
+
+    assert client(REMOTE_ADDR="garbage", **forwarded).ip_address is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("Mozilla/5.0 (X11)", "Mozilla/5.0 (X11)"),
+        ("a\r\nINFO forged\x1b[2J\x00\x7f\x85", "aINFO forged[2J"),
+        ("Ñandú \U0001f4f1", "Ñandú \U0001f4f1"),
+        ("a\ud800b", "ab"),
+        ("\x00" * 600 + "x" * 513, "x" * 512),
+        ("", ""),
+    ],
+)
+def test_the_user_agent_is_safe_to_store_and_to_log(sent, kept):
+    assert client(HTTP_USER_AGENT=sent).user_agent == kept
+
+
+def test_a_client_without_a_user_agent_has_an_empty_one():
+    assert client().user_agent == ""
+
+
+@pytest.mark.parametrize("sent", ["a", "req-1.2:3_4", "x" * 64])
+def test_a_plain_request_id_is_the_callers(sent):
+    assert client(HTTP_X_REQUEST_ID=sent).request_id == sent
+
+
+@pytest.mark.parametrize("sent", ["", "x" * 65, "a b", "a\n", "ñ", '"', "\x00"])
+def test_any_other_request_id_is_a_new_one(sent):
+    first, second = client(HTTP_X_REQUEST_ID=sent), client(HTTP_X_REQUEST_ID=sent)
+
+    assert len(first.request_id) == 32
+    assert first.request_id.isalnum()
+    assert first.request_id != second.request_id

@@ -1,0 +1,109 @@
+"""The settings: each one's default, what it may be set to, and what it refuses."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import ip_network
+
+import pytest
+
+from accounts.conf import DEFAULTS, PROPERTIES, Rate, conf
+
+EXPECTED_DEFAULTS = {
+    "TRUSTED_PROXIES": frozenset(),
+    "REAUTHENTICATION_MAX_AGE": timedelta(minutes=10),
+    "LOGOUT_RATE": Rate(limit=20, seconds=300),
+    "PASSWORD_RATE": Rate(limit=10, seconds=300),
+    "ADDRESS_RATE": Rate(limit=100, seconds=300),
+}
+
+
+def test_these_are_all_the_settings():
+    assert set(DEFAULTS) == set(PROPERTIES) == set(EXPECTED_DEFAULTS)
+
+
+@pytest.mark.parametrize(("name", "default"), EXPECTED_DEFAULTS.items())
+def test_a_host_without_settings_has_the_defaults(settings, name, default):
+    del settings.ACCOUNTS
+
+    assert PROPERTIES[name]() == default
+    assert getattr(conf, name.lower()) == default
+
+
+@pytest.mark.parametrize(("name", "default"), EXPECTED_DEFAULTS.items())
+def test_a_setting_that_is_left_out_has_its_default(settings, name, default):
+    settings.ACCOUNTS = {}
+
+    assert PROPERTIES[name]() == default
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("TRUSTED_PROXIES", [], frozenset()),
+        (
+            "TRUSTED_PROXIES",
+            ["10.0.0.0/8", "2001:db8::/32", "192.0.2.1"],
+            {ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"), ip_network("192.0.2.1/32")},
+        ),
+        ("TRUSTED_PROXIES", ("unix",), {"unix"}),
+        ("TRUSTED_PROXIES", {"127.0.0.1"}, {ip_network("127.0.0.1/32")}),
+        ("REAUTHENTICATION_MAX_AGE", timedelta(hours=1), timedelta(hours=1)),
+        ("REAUTHENTICATION_MAX_AGE", 90, timedelta(seconds=90)),
+        *[
+            (name, value, rate)
+            for name in ("LOGOUT_RATE", "PASSWORD_RATE", "ADDRESS_RATE")
+            for value, rate in (
+                ("3/s", (3, 1)),
+                ("3/m", (3, 60)),
+                ("10/2h", (10, 7200)),
+                ("1000/7d", (1000, 604_800)),
+            )
+        ],
+    ],
+)
+def test_a_setting_is_what_it_was_set_to(settings, name, value, expected):
+    settings.ACCOUNTS = {name: value}
+
+    assert PROPERTIES[name]() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRUSTED_PROXIES", "10.0.0.0/8"),
+        ("TRUSTED_PROXIES", None),
+        ("TRUSTED_PROXIES", 1),
+        ("TRUSTED_PROXIES", ["proxy.example.com"]),
+        ("TRUSTED_PROXIES", ["10.0.0.1/8"]),
+        ("TRUSTED_PROXIES", [None]),
+        ("TRUSTED_PROXIES", [["10.0.0.0/8"]]),
+        ("REAUTHENTICATION_MAX_AGE", 0),
+        ("REAUTHENTICATION_MAX_AGE", -1),
+        ("REAUTHENTICATION_MAX_AGE", timedelta(0)),
+        ("REAUTHENTICATION_MAX_AGE", True),
+        ("REAUTHENTICATION_MAX_AGE", "600"),
+        ("REAUTHENTICATION_MAX_AGE", None),
+        ("REAUTHENTICATION_MAX_AGE", 10**20),
+        *[
+            (name, value)
+            for name in ("LOGOUT_RATE", "PASSWORD_RATE", "ADDRESS_RATE")
+            for value in ("", "20", "0/m", "20/0m", "-1/m", "20/5", "20/5w", "20/5m ", "x/m", None)
+        ],
+        ("LOGOUT_RATE", 20),
+        ("LOGOUT_RATE", (20, 300)),
+    ],
+)
+def test_a_wrong_value_is_a_value_error(settings, name, value):
+    settings.ACCOUNTS = {name: value}
+
+    with pytest.raises(ValueError, match=r"."):
+        PROPERTIES[name]()
+
+
+def test_a_setting_is_read_when_asked(settings):
+    settings.ACCOUNTS = {"LOGOUT_RATE": "1/m"}
+    assert conf.logout_rate == (1, 60)
+
+    settings.ACCOUNTS = {"LOGOUT_RATE": "2/m"}
+    assert conf.logout_rate == (2, 60)

@@ -1,0 +1,1218 @@
+"""The numbered requirements of the security standards, each shown by a test that names it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import re
+import socket
+import uuid
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import jwt
+import pytest
+from django.db import IntegrityError, connection, connections
+from django.urls import include, path, re_path
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+
+from accounts.exceptions import AppendOnly
+from accounts.models import LogoutEvent
+from accounts.tokens import AccessToken, RefreshToken
+from tests.conftest import PASSWORD
+from tests.http import PLAIN, V1, Clients, dump, table_away
+
+SCOPES = ["session", "others", "refresh_tokens", "global"]
+
+
+class EchoView(APIView):
+    """A protected route whose path is whatever a client likes."""
+
+    def get(self, request, anything):
+        """Answer."""
+        return Response({})
+
+
+urlpatterns = [
+    re_path(r"(?s)^echo/(?P<anything>.*)$", EchoView.as_view()),
+    path("", include("authproject.urls")),
+]
+
+
+@pytest.fixture
+def clients(live_server):
+    clients = Clients(live_server.url)
+    yield clients
+    clients.close()
+
+
+@pytest.fixture
+def ana(user):
+    user.is_staff = True
+    user.save()
+    return user
+
+
+@pytest.fixture(params=[V1, PLAIN], ids=["v1", "plain"])
+def wire(request):
+    return request.param
+
+
+@pytest.fixture
+def phone(clients, ana, wire):
+    return clients.phone(wire).log_in()
+
+
+@pytest.fixture
+def limiter(monkeypatch):
+    """Stop the clock of the rate limit."""
+    clock = SimpleNamespace(now=1_800_000_000)
+    monkeypatch.setattr("django_ratelimit.core.time", SimpleNamespace(time=lambda: clock.now))
+    return clock
+
+
+class Lines(logging.Handler):
+    """Keeps the security log as it is read: each record one line of JSON."""
+
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def emit(self, record):
+        self.records.append(record)
+
+    @property
+    def entries(self):
+        return [json.loads(record.getMessage()) for record in self.records]
+
+    def named(self, event):
+        """Return the entries of an event, each with the level that it was logged at."""
+        return [
+            (record.levelname, entry)
+            for record, entry in zip(self.records, self.entries, strict=True)
+            if entry["event"] == event
+        ]
+
+
+@pytest.fixture
+def log():
+    handler = Lines()
+    logger = logging.getLogger("accounts.audit")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+@pytest.fixture
+def everything_logged():
+    """Keep what any logger says, at any level, as a formatter would write it."""
+    lines = []
+
+    class Keep(logging.Handler):
+        def emit(self, record):
+            lines.append(f"{self.format(record)} {record.__dict__!r}")
+
+    handler = Keep()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
+    known = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
+    levels = [(logger, logger.level) for logger in (logging.root, *known)]
+    attached = [logging.root, *(logger for logger in known if not logger.propagate)]
+    for logger, _ in levels:
+        logger.setLevel(logging.DEBUG)
+    for logger in attached:
+        logger.addHandler(handler)
+    yield lines
+    for logger in attached:
+        logger.removeHandler(handler)
+    for logger, level in levels:
+        logger.setLevel(level)
+
+
+def expired(token_class, raw):
+    token = token_class(raw)
+    token.set_exp(lifetime=-timedelta(minutes=1))
+    return str(token)
+
+
+def foreign(raw):
+    """Return the same claims signed by somebody else."""
+    return jwt.encode(jwt.decode(raw, options={"verify_signature": False}), "k" * 64, "HS256")
+
+
+def refresh(phone, token):
+    return phone.token(grant_type="refresh_token", refresh_token=token)
+
+
+# Termination
+
+
+@pytest.mark.asvs(1)
+@pytest.mark.parametrize("path", ["logout", "logout/all"])
+def test_after_logout_access_token_refresh_token_and_browser_session_are_refused(
+    clients, phone, path
+):
+    browser = clients.browser(phone.wire).log_in()
+    session_key = browser.session_key
+    assert phone.is_in
+    assert browser.is_in
+
+    assert browser.call("POST", path, bearer=phone.access).status_code == 200
+
+    thief = clients.browser(phone.wire)
+    thief.http.cookies.set("sessionid", session_key)
+    assert not thief.is_in
+    assert phone.user().status_code == 401
+    assert refresh(phone, phone.refresh).json()["error"] == "invalid_grant"
+
+
+@pytest.mark.asvs(2)
+def test_the_server_refuses_a_client_that_keeps_everything_it_had(clients, phone):
+    browser = clients.browser(phone.wire).log_in()
+    kept = {"access": phone.access, "refresh": phone.refresh, "cookie": browser.session_key}
+    browser.call("POST", "logout", bearer=phone.access)
+
+    # By themselves the tokens are as genuine as before: nothing but the server's data refuses them.
+    assert AccessToken(kept["access"]).sid
+    assert RefreshToken(kept["refresh"]).sid
+    other = clients.phone(phone.wire)
+    assert other.call("GET", "user", bearer=kept["access"]).status_code == 401
+    assert refresh(other, kept["refresh"]).status_code == 400
+    answer = other.call("GET", "/admin/", headers={"Cookie": f"sessionid={kept['cookie']}"})
+    assert answer.status_code == 302
+
+
+def traces_of(raw):
+    """Return a token, its signature, and its hashes, as a table may hold them."""
+    yield raw
+    yield raw.rpartition(".")[2]
+    for name in ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3_256", "blake2b"):
+        digest = hashlib.new(name, raw.encode(), usedforsecurity=False).digest()
+        yield digest.hex()
+        yield base64.b64encode(digest).decode().rstrip("=")
+        yield base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+@pytest.mark.asvs(11)
+def test_the_denylist_knows_tokens_by_their_jti_and_by_nothing_else(phone):
+    phone.renew()
+    raw_tokens = [phone.access, phone.refresh]
+
+    phone.log_out(scope="session")
+
+    denied = set(BlacklistedToken.objects.values_list("token__jti", flat=True))
+    assert {AccessToken(phone.access).jti, RefreshToken(phone.refresh).jti} <= denied
+    assert set(OutstandingToken.objects.values_list("token", flat=True)) == {""}
+    rows = "\n".join(row.lower() for table in dump().values() for row in table)
+    for raw in raw_tokens:
+        for trace in traces_of(raw):
+            assert trace.lower() not in rows
+
+
+TABLES = [
+    "accounts_session",
+    "accounts_tokenversion",
+    "token_blacklist_outstandingtoken",
+    "token_blacklist_blacklistedtoken",
+]
+
+
+@pytest.mark.asvs(12)
+@pytest.mark.parametrize("table", [*TABLES, "accounts_logoutevent"])
+def test_with_a_table_out_of_reach_nobody_is_told_that_they_are_logged_out(clients, phone, table):
+    tablet = clients.phone(phone.wire).log_in()
+    before = dump()
+
+    with table_away(table):
+        answers = [phone.log_out(scope=scope) for scope in SCOPES]
+        answers.append(phone.log_out(token=tablet.refresh))
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()) == (500, phone.wire.error(500, "failure"))
+    assert dump() == before
+    for device in (phone, tablet):
+        assert device.is_in
+        assert device.renew().status_code == 200
+        assert device.is_in
+
+
+@pytest.mark.asvs(12)
+@pytest.mark.parametrize("table", TABLES)
+def test_with_a_table_out_of_reach_no_token_is_let_through(clients, phone, table):
+    dead = clients.phone(phone.wire).log_in()
+    dead.log_out(scope="session")
+
+    with table_away(table):
+        answers = [client.user() for client in (phone, dead)]
+        refreshed = [refresh(client, client.refresh) for client in (phone, dead)]
+
+    for answer in (*answers, *refreshed):
+        assert answer.status_code == 500
+        assert answer.json() == phone.wire.error(500, "failure")
+    assert phone.is_in
+    assert not dead.is_in
+    assert refresh(dead, dead.refresh).status_code == 400
+    assert phone.renew().status_code == 200
+
+
+@contextmanager
+def refusing(table, event, timing):
+    """Make PostgreSQL refuse a kind of write, when it is made or at the end of the transaction."""
+    timings = {
+        "at once": f"TRIGGER refuse BEFORE {event} ON {table}",
+        "at commit": f"CONSTRAINT TRIGGER refuse AFTER {event} ON {table}"
+        " DEFERRABLE INITIALLY DEFERRED",
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$"
+        )
+        cursor.execute(f"CREATE {timings[timing]} FOR EACH ROW EXECUTE FUNCTION refuse()")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION refuse CASCADE")
+
+
+@pytest.mark.asvs(12)
+@pytest.mark.postgresql
+@pytest.mark.parametrize("timing", ["at once", "at commit"])
+@pytest.mark.parametrize(
+    ("table", "event"),
+    [
+        ("accounts_session", "DELETE"),
+        ("token_blacklist_outstandingtoken", "INSERT"),
+        ("token_blacklist_blacklistedtoken", "INSERT"),
+        ("accounts_logoutevent", "INSERT"),
+    ],
+)
+def test_a_logout_that_cannot_be_written_is_none(clients, ana, table, event, timing):
+    phone = clients.phone(PLAIN).log_in()
+    browser = clients.browser(PLAIN).log_in()
+    before = dump()
+
+    with refusing(table, event, timing):
+        answers = [
+            browser.call("POST", "logout", bearer=phone.access, json={"scope": scope})
+            for scope in ("session", "refresh_tokens", "global")
+        ]
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()) == (500, PLAIN.error(500, "failure"))
+        assert "Set-Cookie" not in answer.headers
+    assert dump() == before
+    assert phone.is_in
+    assert browser.is_in
+    assert phone.renew().status_code == 200
+
+
+@pytest.mark.asvs(12)
+@pytest.mark.postgresql
+def test_with_no_database_at_all_nobody_is_logged_out_and_nobody_let_in(
+    clients, phone, monkeypatch
+):
+    dead = clients.phone(phone.wire).log_in()
+    dead.log_out(scope="session")
+    with monkeypatch.context() as patch:
+        patch.setitem(connections.settings["default"], "NAME", "no_such_database")
+        answers = [
+            phone.log_out(),
+            phone.log_out("logout/all"),
+            phone.user(),
+            dead.user(),
+            refresh(phone, phone.refresh),
+        ]
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()) == (500, phone.wire.error(500, "failure"))
+    assert phone.is_in
+    assert not dead.is_in
+    assert phone.renew().status_code == 200
+
+
+# The revocation endpoint
+
+
+@pytest.mark.asvs(15)
+def test_logging_out_by_refresh_token_kills_the_access_tokens_of_the_login(clients, phone):
+    tablet = clients.phone(phone.wire).log_in()
+    access_tokens = [phone.access]
+    for _ in range(2):
+        phone.renew()
+        access_tokens.append(phone.access)
+
+    tablet.log_out(token=phone.refresh, scope="session")
+
+    for access in access_tokens:
+        assert phone.call("GET", "user", bearer=access).status_code == 401
+    assert tablet.is_in
+
+
+# The token endpoint and bearer errors
+
+
+def revoke(phone):
+    phone.log_out()
+    return phone.refresh
+
+
+UNUSABLE = {
+    "expired": lambda phone: expired(RefreshToken, phone.refresh),
+    "revoked": revoke,
+    "foreign": lambda phone: foreign(phone.refresh),
+}
+
+
+@pytest.mark.asvs(19)
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_an_expired_revoked_or_foreign_refresh_token_is_an_invalid_grant(phone, case):
+    answer = refresh(phone, UNUSABLE[case](phone))
+
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+    assert answer.json().keys() == {"error", "error_description"}
+
+
+COMPLETE = {
+    "password": {"grant_type": "password", "username": "ana", "password": PASSWORD},
+    "refresh_token": {"grant_type": "refresh_token", "refresh_token": "x"},
+}
+
+
+@pytest.mark.asvs(20)
+@pytest.mark.parametrize(
+    ("grant", "missing"), [(grant, name) for grant in COMPLETE for name in COMPLETE[grant]]
+)
+def test_a_missing_parameter_is_an_invalid_request(clients, ana, wire, grant, missing):
+    fields = {name: value for name, value in COMPLETE[grant].items() if name != missing}
+
+    for kwargs in ({"json": fields}, {"data": fields}):
+        answer = clients.phone(wire).call("POST", "token", **kwargs)
+
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.asvs(20)
+@pytest.mark.parametrize(
+    ("grant", "repeated"), [(grant, name) for grant in COMPLETE for name in COMPLETE[grant]]
+)
+def test_a_repeated_parameter_is_an_invalid_request(clients, ana, wire, grant, repeated):
+    fields = [*COMPLETE[grant].items(), (repeated, COMPLETE[grant][repeated])]
+    members = ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in fields)
+
+    form = clients.phone(wire).call("POST", "token", data=fields)
+    as_json = clients.phone(wire).call(
+        "POST",
+        "token",
+        data=f"{{{members}}}",
+        headers={"Content-Type": "application/json"},
+    )
+
+    for answer in (form, as_json):
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.asvs(20)
+@pytest.mark.parametrize("grant", ["authorization_code", "implicit", "Password", " password"])
+def test_an_unknown_grant_is_an_unsupported_grant_type(clients, ana, wire, grant):
+    answer = clients.phone(wire).token(grant_type=grant, username="ana", password=PASSWORD)
+
+    assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
+
+
+@pytest.mark.asvs(22)
+def test_token_answers_are_never_stored(phone):
+    answers = [
+        phone.token(grant_type="password", username="ana", password=PASSWORD),
+        refresh(phone, phone.refresh),
+        refresh(phone, phone.refresh),
+        phone.token(),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 400, 400]
+    for answer in answers:
+        assert "no-store" in re.split(r",\s*", answer.headers["Cache-Control"])
+
+
+@pytest.mark.asvs(25)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "user"), ("POST", "logout"), ("POST", "logout/all"), ("POST", "reauthenticate")],
+)
+def test_without_credentials_the_challenge_names_no_error(phone, method, path):
+    for headers in ({}, {"Authorization": "Basic YW5hOng="}):
+        answer = phone.call(method, path, headers=headers)
+
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.asvs(26)
+@pytest.mark.parametrize(("method", "path"), [("GET", "user"), ("POST", "reauthenticate")])
+def test_a_revoked_token_is_challenged_as_an_invalid_token(phone, method, path):
+    phone.log_out()
+
+    answer = phone.call(method, path, bearer=phone.access)
+
+    assert answer.status_code == 401
+    assert re.fullmatch(
+        r'Bearer( .*)?\berror="invalid_token".*', answer.headers["WWW-Authenticate"]
+    )
+
+
+# Errors and rate limits
+
+
+@pytest.mark.asvs(30)
+@pytest.mark.parametrize("table", [*TABLES, "accounts_logoutevent"])
+def test_an_internal_error_tells_nothing_but_that_it_happened(phone, table):
+    with table_away(table):
+        answers = [phone.log_out(), phone.log_out("logout/all", token=phone.refresh)]
+        if table != "accounts_logoutevent":
+            answers += [phone.user(), refresh(phone, phone.refresh), phone.reauthenticate()]
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()) == (500, phone.wire.error(500, "failure"))
+        told = f"{answer.text} {answer.headers}"
+        for secret in ("Traceback", "SELECT", "relation", table, phone.access, phone.refresh):
+            assert secret not in told
+
+
+@pytest.mark.asvs(30)
+def test_no_error_repeats_what_was_sent(phone):
+    sent = "canary<script>"
+    answers = [
+        phone.log_out(token=sent),
+        phone.log_out(scope=sent),
+        phone.call("POST", "logout", bearer=sent),
+        phone.call("GET", "user", bearer=sent),
+        phone.call("GET", "user", bearer=phone.access[:-2]),
+        phone.call(
+            "POST",
+            "logout",
+            bearer=phone.access,
+            data=sent,
+            headers={"Content-Type": "application/json"},
+        ),
+        phone.call(
+            "POST", "logout", bearer=phone.access, data=sent, headers={"Content-Type": sent}
+        ),
+        phone.token(grant_type=sent),
+        phone.token(grant_type="password", username=sent, password=sent),
+        phone.token(grant_type="refresh_token", refresh_token=sent),
+        phone.reauthenticate(sent),
+    ]
+
+    for answer in answers:
+        assert answer.status_code in {400, 401, 415}
+        told = f"{answer.text} {answer.headers}"
+        assert "canary" not in told
+        assert phone.access[:-2] not in told
+
+
+def policy_of(answer):
+    return re.fullmatch(
+        r'"([\x20-\x21\x23-\x7e]+)";q=(\d+);w=(\d+)', answer.headers["RateLimit-Policy"]
+    )
+
+
+def limit_of(answer):
+    return re.fullmatch(r'"([\x20-\x21\x23-\x7e]+)";r=(\d+);t=(\d+)', answer.headers["RateLimit"])
+
+
+@pytest.mark.asvs(31)
+def test_the_policy_is_a_string_with_a_quota_and_a_window(phone):
+    for answer in (phone.log_out(), phone.log_out("logout/all"), phone.call("POST", "logout")):
+        policy = policy_of(answer)
+
+        assert policy is not None
+        assert (policy[1], int(policy[2]), int(policy[3])) == ("logout", 20, 300)
+
+
+@pytest.mark.asvs(32)
+@pytest.mark.usefixtures("limiter")
+def test_the_limit_is_a_string_with_what_remains_and_for_how_long(phone):
+    answers = [phone.log_out() for _ in range(22)]
+
+    for number, answer in enumerate(answers, start=1):
+        limit = limit_of(answer)
+        assert limit is not None
+        assert limit[1] == policy_of(answer)[1]
+        assert int(limit[2]) == max(0, 20 - number)
+        assert 0 <= int(limit[3]) <= 300
+
+
+@pytest.mark.asvs(32)
+def test_the_time_that_remains_runs_down(phone, limiter):
+    limiter.now += int(limit_of(phone.log_out())[3]) + 1  # into the next window
+    first = int(limit_of(phone.log_out())[3])
+    limiter.now += 100
+
+    assert int(limit_of(phone.log_out())[3]) == first - 100
+
+
+@pytest.mark.asvs(33)
+def test_the_headers_of_the_limit_say_nothing_of_whom_they_count(phone, ana):
+    known = phone.log_out()
+    unknown = phone.call("POST", "logout")
+
+    for answer in (known, unknown):
+        # Two parameters each, and so no partition key at all.
+        assert policy_of(answer) is not None
+        assert limit_of(answer) is not None
+        headers = {k: v for k, v in answer.headers.items() if "ratelimit" in k.lower()}
+        assert headers.keys() == {
+            "RateLimit-Policy",
+            "RateLimit",
+            "X-RateLimit-Limit",
+            "X-RateLimit-Remaining",
+            "X-RateLimit-Reset",
+        }
+        for value in headers.values():
+            assert not re.search(r"ana|127\.0\.0\.1|pk=", value)
+
+
+@pytest.mark.asvs(34)
+@pytest.mark.usefixtures("limiter")
+def test_too_many_requests_says_when_to_come_back_and_is_never_stored(phone):
+    for _ in range(20):
+        phone.log_out()
+
+    for answer in (phone.log_out(), phone.log_out("logout/all")):
+        assert answer.status_code == 429
+        assert int(answer.headers["Retry-After"]) >= max(1, int(limit_of(answer)[3]))
+        assert "no-store" in answer.headers["Cache-Control"]
+
+
+@pytest.mark.asvs(36)
+@pytest.mark.usefixtures("limiter")
+def test_older_clients_read_the_same_from_the_older_headers(phone):
+    for answer in [phone.log_out() for _ in range(21)]:
+        policy, limit = policy_of(answer), limit_of(answer)
+
+        assert answer.headers["X-RateLimit-Limit"] == policy[2]
+        assert answer.headers["X-RateLimit-Remaining"] == limit[2]
+        assert answer.headers["X-RateLimit-Reset"] == limit[3]
+
+
+# Browser
+
+
+@pytest.mark.asvs(38)
+@pytest.mark.usefixtures("limiter")
+def test_logout_answers_are_never_stored(phone):
+    answers = [
+        phone.call("POST", "logout"),
+        phone.call("POST", "logout", bearer=expired(AccessToken, phone.access)),
+        phone.call("GET", "logout"),
+        phone.log_out(scope="nothing"),
+        phone.log_out(),
+        phone.log_out(),
+        phone.log_out("logout/all"),
+        *(phone.log_out() for _ in range(20)),
+    ]
+
+    expired_status = phone.wire.expired_status
+    assert [answer.status_code for answer in answers[:7]] == [
+        401,
+        expired_status,
+        405,
+        400,
+        200,
+        200,
+        200,
+    ]
+    assert answers[-1].status_code == 429
+    for answer in answers:
+        assert "no-store" in re.split(r",\s*", answer.headers["Cache-Control"])
+
+
+@pytest.mark.asvs(39)
+def test_a_token_or_password_in_a_url_is_worth_nothing(phone):
+    login = {"grant_type": "password", "username": "ana", "password": PASSWORD}
+    renewal = {"grant_type": "refresh_token", "refresh_token": phone.refresh}
+    for name in ("access_token", "token", "bearer", "Authorization"):
+        query = {name: phone.access}
+        assert phone.call("GET", "user", params=query).status_code == 401
+        assert phone.call("POST", "logout", params=query).status_code == 401
+        assert phone.call("POST", "logout/all", params=query).status_code == 401
+
+    for query in (login, renewal):
+        assert phone.call("POST", "token", params=query).status_code == 400
+        assert phone.call("GET", "token", params=query).status_code == 405
+
+    assert phone.is_in
+
+
+@pytest.mark.asvs(39)
+def test_a_token_in_the_url_of_a_logout_names_no_login(clients, phone):
+    tablet = clients.phone(phone.wire).log_in()
+
+    phone.call(
+        "POST",
+        "logout",
+        bearer=phone.access,
+        params={"token": tablet.refresh},
+        json={"scope": "session"},
+    )
+
+    assert not phone.is_in
+    assert tablet.is_in
+
+
+@pytest.mark.asvs(39)
+def test_no_answer_puts_a_token_into_a_url(phone):
+    answers = [phone.user(), phone.reauthenticate(), phone.renew(), phone.log_out()]
+
+    for answer in answers:
+        assert answer.status_code == 200
+        assert not {"Location", "Link", "Refresh", "Content-Location"} & set(answer.headers)
+
+
+# Logging
+
+KEYS = {
+    "datetime",
+    "event",
+    "level",
+    "action",
+    "object",
+    "result",
+    "reason",
+    "status",
+    "user",
+    "session",
+    "source_ip",
+    "user_agent",
+    "request_id",
+}
+
+
+def assert_when_and_where(entry, since):
+    when = datetime.fromisoformat(entry["datetime"])
+    assert when.utcoffset() == timedelta(0)
+    assert since - timedelta(seconds=1) <= when <= datetime.now(UTC)
+    assert entry["source_ip"] == "127.0.0.1"
+    assert entry["user_agent"] == "Phone/1.0"
+
+
+@pytest.fixture
+def named_phone(clients, ana):
+    phone = clients.phone(PLAIN)
+    phone.http.headers["User-Agent"] = "Phone/1.0"
+    return phone
+
+
+@pytest.mark.asvs(40)
+def test_success_is_logged_with_when_where_who_and_what(named_phone, ana, log):
+    since = datetime.now(UTC)
+    named_phone.log_in()
+    sid = str(AccessToken(named_phone.access).sid)
+    named_phone.renew()
+    named_phone.reauthenticate()
+    named_phone.log_out()
+
+    assert [(e["action"], e["event"]) for e in log.entries] == [
+        ("token", "authn_login_success"),
+        ("token", "authn_token_created"),
+        ("reauthenticate", "authn_login_success"),
+        ("logout", "session_logout"),
+        ("logout", "authn_token_revoked"),
+    ]
+    for entry in log.entries:
+        assert_when_and_where(entry, since)
+        assert (entry["result"], entry["status"]) == ("success", 200)
+        assert (entry["user"], entry["session"]) == (str(ana.pk), sid)
+
+
+@pytest.mark.asvs(40)
+def test_failure_is_logged_with_when_where_who_and_what(named_phone, ana, log):
+    named_phone.log_in()
+    access = named_phone.access
+    sid = str(AccessToken(access).sid)
+    log.records.clear()
+    since = datetime.now(UTC)
+
+    named_phone.reauthenticate("wrong")
+    named_phone.log_out(token="undefined")
+    named_phone.token(grant_type="password", username="ana", password="wrong")
+    named_phone.call("POST", "logout")
+    named_phone.log_out()
+    log.records[:] = [r for r in log.records if json.loads(r.getMessage())["result"] == "failure"]
+    named_phone.user()
+
+    entries = log.entries
+    assert [(e["action"], e["event"], e["status"]) for e in entries] == [
+        ("reauthenticate", "authn_login_fail", 400),
+        ("logout", "session_logout", 401),
+        ("token", "authn_login_fail", 400),
+        ("logout", "session_logout", 401),
+        ("authenticate", "session_use_after_expire", 401),
+    ]
+    for entry in entries:
+        assert_when_and_where(entry, since)
+        assert entry["result"] == "failure"
+        assert entry["reason"]
+    # Whoever has proved who they are is named; whoever has not is told by address and device.
+    assert [entry["user"] for entry in entries] == [
+        str(ana.pk),
+        str(ana.pk),
+        None,
+        None,
+        str(ana.pk),
+    ]
+    assert entries[0]["session"] == entries[-1]["session"] == sid
+
+
+FAILING = {
+    "log in": lambda phone: phone.token(**COMPLETE["password"]),
+    "refresh": lambda phone: refresh(phone, phone.refresh),
+    "log out": lambda phone: phone.log_out(),
+    "reauthenticate": lambda phone: phone.reauthenticate(),
+}
+
+
+@pytest.mark.asvs(40)
+@pytest.mark.parametrize("what", FAILING)
+def test_a_failure_of_the_storage_is_logged_as_a_failure(phone, log, what):
+    log.records.clear()
+
+    with table_away("accounts_session"):
+        answer = FAILING[what](phone)
+
+    assert answer.status_code == 500
+    [entry] = log.entries
+    assert (entry["result"], entry["status"], entry["reason"]) == ("failure", 500, "error")
+
+
+@pytest.mark.asvs(40)
+def test_a_browsers_log_in_is_logged(clients, ana, log):
+    clients.browser().log_in()
+
+    [(level, entry)] = log.named("authn_login_success")
+    assert level == "INFO"
+    assert (entry["user"], entry["result"]) == (str(ana.pk), "success")
+    assert entry["source_ip"] == "127.0.0.1"
+
+
+@pytest.mark.asvs(40)
+def test_a_browsers_failed_log_in_is_logged(clients, ana, log):
+    answer = clients.browser().submit_log_in("ana", "wrong")
+    assert answer.status_code == 200
+
+    [(level, entry)] = log.named("authn_login_fail")
+    assert level == "WARNING"
+    assert entry["result"] == "failure"
+    assert entry["source_ip"] == "127.0.0.1"
+
+
+@pytest.mark.asvs(40, 44)
+def test_a_browsers_logout_is_logged(clients, ana, log):
+    browser = clients.browser().log_in()
+    token = re.search(
+        r'name="csrfmiddlewaretoken" value="(\w+)"', browser.call("GET", "/admin/").text
+    )[1]
+    browser.call("POST", "/admin/logout/", data={"csrfmiddlewaretoken": token})
+
+    assert not browser.is_in
+    [(level, entry)] = log.named("session_logout")
+    assert (level, entry["result"], entry["user"]) == ("INFO", "success", str(ana.pk))
+
+
+def drive_everything(clients):
+    """Make every kind of request, good and bad; return all that must not be read anywhere."""
+    secrets = {PASSWORD, "a wrong password"}
+    for wire in (V1, PLAIN):
+        phone, browser = clients.phone(wire).log_in(), clients.browser(wire).log_in()
+        secrets |= {phone.access, phone.refresh, browser.session_key}
+        secrets.add(expired(AccessToken, phone.access))
+        phone.user()
+        phone.reauthenticate()
+        phone.reauthenticate("a wrong password")
+        phone.token(grant_type="password", username="ana", password="a wrong password")
+        phone.call("POST", "token", data={"grant_type": "password", "password": PASSWORD})
+        clients.browser(wire).submit_log_in("ana", "a wrong password")
+        spent = phone.refresh
+        phone.renew()
+        secrets |= {phone.access, phone.refresh}
+        refresh(phone, spent)
+        phone.call("POST", "logout", bearer=expired(AccessToken, phone.access))
+        phone.call("POST", "logout", bearer=foreign(phone.access))
+        phone.log_out(token=foreign(phone.refresh))
+        phone.log_out(token=phone.refresh, scope="everything")
+        browser.call("POST", "logout", bearer=phone.access, json={"token": phone.refresh})
+        phone.user()
+        refresh(phone, phone.refresh)
+        phone.log_out("logout/all")
+        browser.log_in()
+        secrets.add(browser.session_key)
+    assert "" not in secrets
+    return secrets
+
+
+def fail_everything(clients):
+    """Make requests while the data is out of reach; return all that must not be read."""
+    secrets = {PASSWORD}
+    for wire in (V1, PLAIN):
+        phone, browser = clients.phone(wire).log_in(), clients.browser(wire).log_in()
+        secrets |= {phone.access, phone.refresh, browser.session_key}
+        with table_away("accounts_session"):
+            phone.log_out(token=phone.refresh)
+            phone.user()
+            phone.reauthenticate()
+            refresh(phone, phone.refresh)
+            phone.token(grant_type="password", username="ana", password=PASSWORD)
+            phone.call("POST", "token", data=COMPLETE["password"])
+            browser.call("GET", "/admin/")
+    assert "" not in secrets
+    return secrets
+
+
+def assert_unreadable(secrets, text):
+    for secret in secrets:
+        assert secret not in text
+        if secret.count(".") == 2:
+            assert secret.rpartition(".")[2] not in text
+
+
+@pytest.mark.asvs(41)
+def test_no_log_at_any_level_holds_a_token_a_password_or_a_session_key(
+    clients, ana, everything_logged
+):
+    secrets = drive_everything(clients)
+
+    text = "\n".join(everything_logged)
+    assert "session_use_after_expire" in text
+    assert "Bad Request" in text
+    assert_unreadable(secrets, text)
+
+
+@pytest.mark.asvs(41)
+def test_no_logged_sql_statement_holds_a_token_a_password_or_a_session_key(
+    clients, ana, everything_logged, settings
+):
+    # Django then logs every statement with its parameters.
+    settings.DEBUG = True
+    secrets = drive_everything(clients)
+
+    text = "\n".join(line for line in everything_logged if "django.db.backends" in line)
+    for statement in ("SELECT", "INSERT", "UPDATE", "DELETE"):
+        assert statement in text
+    assert_unreadable(secrets, text)
+
+
+@pytest.mark.asvs(41)
+def test_no_log_of_a_failure_holds_a_token_a_password_or_a_session_key(
+    clients, ana, everything_logged
+):
+    secrets = fail_everything(clients)
+
+    text = "\n".join(everything_logged)
+    assert "Internal Server Error" in text
+    assert "Traceback" in text
+    assert_unreadable(secrets, text)
+
+
+def send_raw(server, head):
+    """Send the bytes of a request as they are, which no HTTP library would; return the answer."""
+    host, port = server.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection_:
+        connection_.sendall(head)
+        answer = b""
+        while chunk := connection_.recv(65_536):
+            answer += chunk
+    return answer
+
+
+FORGED = '{"event": "authn_login_success", "user": "admin"}'
+
+
+@pytest.mark.asvs(42)
+def test_line_breaks_in_a_user_agent_forge_no_entry(clients, phone, log, everything_logged):
+    phone.log_out()
+    log.records.clear()
+    everything_logged.clear()
+
+    head = (
+        f"GET {phone.wire.base}user HTTP/1.0",
+        f"Authorization: Bearer {phone.access}",
+        f"User-Agent: a\r\n {FORGED}\r\n\t{FORGED}",
+        f"X-Request-ID: b\r\n {FORGED}",
+    )
+    answer = send_raw(phone.server, "\r\n".join((*head, "", "")).encode())
+
+    assert b" 401 " in answer.partition(b"\r\n")[0]
+    [record] = log.records
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", record.getMessage())
+    entry = json.loads(record.getMessage())
+    assert entry["event"] == "session_use_after_expire"
+    assert FORGED in entry["user_agent"]
+    assert not re.search(r"[\r\n]", entry["user_agent"])
+    assert not re.search(r"[\r\n]", entry["request_id"])
+    assert FORGED not in entry["request_id"]
+
+
+@pytest.mark.asvs(42)
+@pytest.mark.parametrize("line_break", ["\r\n", "\n", "\r", "\x85", "\u2028", "\x1b[2K"])
+def test_control_characters_in_a_user_agent_forge_no_entry(clients, ana, log, line_break):
+    phone = clients.phone()
+    phone.log_in()
+    head = f"POST {phone.wire.base}logout HTTP/1.0\r\nAuthorization: Bearer {phone.access}\r\n"
+    agent = f"User-Agent: x{line_break} {FORGED}\r\n\r\n"
+    log.records.clear()
+
+    send_raw(phone.server, head.encode() + agent.encode())
+
+    assert log.records
+    for record in log.records:
+        message = record.getMessage()
+        assert message.isascii()
+        assert message.isprintable()
+        assert json.loads(message).keys() == KEYS
+    assert {e["event"] for e in log.entries} <= {"session_logout", "authn_token_revoked"}
+    for event in LogoutEvent.objects.all():
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", event.user_agent)
+
+
+@pytest.mark.asvs(42)
+@pytest.mark.urls("tests.test_conformance")
+@pytest.mark.parametrize("line_break", ["%0d%0a", "%0a", "%C2%85", "%E2%80%A8", "%1b%5b2K", "%00"])
+def test_line_breaks_in_a_path_forge_no_entry(phone, log, everything_logged, line_break):
+    phone.log_out()
+    log.records.clear()
+    everything_logged.clear()
+
+    answer = phone.call("GET", f"/echo/x{line_break}FORGED", bearer=phone.access)
+
+    assert answer.status_code == 401
+    [record] = log.records
+    message = record.getMessage()
+    assert message.isascii()
+    assert message.isprintable()
+    assert json.loads(message)["event"] == "session_use_after_expire"
+    for line in "\n".join(everything_logged).splitlines():
+        assert not line.startswith("FORGED")
+
+
+@pytest.fixture
+def event(clients, ana):
+    clients.phone(PLAIN).log_in().log_out()
+    return LogoutEvent.objects.get()
+
+
+def save(event):
+    event.username = "eve"
+    event.save()
+
+
+def save_some_fields(event):
+    event.username = "eve"
+    event.save(update_fields=["username"])
+
+
+def save_over(event):
+    LogoutEvent(
+        pk=event.pk,
+        username="eve",
+        scope=event.scope,
+        sessions_ended=0,
+        tokens_revoked=0,
+    ).save()
+
+
+def upsert(event):
+    event.username = "eve"
+    LogoutEvent.objects.bulk_create(
+        [event], update_conflicts=True, unique_fields=["id"], update_fields=["username"]
+    )
+
+
+def bulk_update(event):
+    event.username = "eve"
+    LogoutEvent.objects.bulk_update([event], ["username"])
+
+
+CHANGES = {
+    "save": save,
+    "save of some fields": save_some_fields,
+    "save of another under the same key": save_over,
+    "delete": lambda event: event.delete(),
+    "update": lambda event: LogoutEvent.objects.update(username="eve"),
+    "filtered update": lambda event: LogoutEvent.objects.filter(pk=event.pk).update(username="eve"),
+    "delete of all": lambda event: LogoutEvent.objects.all().delete(),
+    "update or create": lambda event: LogoutEvent.objects.update_or_create(
+        pk=event.pk, defaults={"username": "eve"}
+    ),
+    "bulk update": bulk_update,
+    "bulk create over it": upsert,
+}
+
+
+@pytest.mark.asvs(43)
+@pytest.mark.parametrize("how", CHANGES)
+def test_an_entry_of_the_record_cannot_be_changed_or_deleted(event, how):
+    before = LogoutEvent.objects.values().get()
+
+    with pytest.raises((AppendOnly, IntegrityError)):
+        CHANGES[how](event)
+
+    assert LogoutEvent.objects.values().get() == before
+
+
+@pytest.mark.asvs(43)
+def test_an_entry_of_the_record_outlives_its_user(event, ana):
+    before = LogoutEvent.objects.values().get()
+
+    ana.delete()
+
+    assert LogoutEvent.objects.values().get() == {**before, "user_id": None}
+    assert before["username"] == "ana"
+
+
+@pytest.mark.asvs(44)
+def test_a_logout_is_logged_as_session_logout_and_token_revoked(phone, log):
+    phone.log_out()
+
+    for event in ("session_logout", "authn_token_revoked"):
+        [(level, entry)] = log.named(event)
+        assert (level, entry["level"], entry["result"]) == ("INFO", "INFO", "success")
+
+
+@pytest.mark.asvs(44)
+def test_a_logout_that_revokes_nothing_is_not_logged_as_a_revocation(phone, log):
+    phone.log_out()
+    log.records.clear()
+
+    phone.log_out()
+
+    assert log.named("authn_token_revoked") == []
+    [(level, entry)] = log.named("session_logout")
+    assert (level, entry["result"], entry["status"]) == ("INFO", "success", 200)
+
+
+EXPIRED = {
+    "a bearer at logout": lambda phone: phone.call(
+        "POST", "logout", bearer=expired(AccessToken, phone.access)
+    ),
+    "a bearer at logout of all": lambda phone: phone.call(
+        "POST", "logout/all", bearer=expired(AccessToken, phone.access)
+    ),
+    "a token at logout": lambda phone: phone.log_out(token=expired(RefreshToken, phone.refresh)),
+    "a refresh": lambda phone: refresh(phone, expired(RefreshToken, phone.refresh)),
+}
+
+
+@pytest.mark.asvs(44)
+@pytest.mark.parametrize("case", EXPIRED)
+def test_an_expired_login_is_logged_as_session_expired(phone, log, case):
+    log.records.clear()
+
+    assert EXPIRED[case](phone).status_code >= 400
+
+    [(level, entry)] = log.named("session_expired")
+    assert (level, entry["level"], entry["result"]) == ("INFO", "INFO", "failure")
+    assert len(log.records) == 1
+
+
+@pytest.mark.asvs(44)
+def test_a_rotated_refresh_token_that_comes_back_is_logged_as_token_reuse(phone, ana, log):
+    spent = phone.refresh
+    phone.renew()
+    log.records.clear()
+
+    refresh(phone, spent)
+
+    [(level, entry)] = log.named("authn_token_reuse")
+    assert (level, entry["level"], entry["result"]) == ("CRITICAL", "CRITICAL", "failure")
+    assert entry["user"] == str(ana.pk)
+    assert entry["session"] == str(RefreshToken(spent).sid)
+    assert len(log.records) == 1
+
+
+AFTER_THE_END = {
+    "its access token": lambda phone: phone.user(),
+    "its refresh token": lambda phone: refresh(phone, phone.refresh),
+    "its access token for reauthentication": lambda phone: phone.reauthenticate(),
+}
+
+
+@pytest.mark.asvs(44)
+@pytest.mark.parametrize("case", AFTER_THE_END)
+def test_use_of_an_ended_login_is_logged_as_session_use_after_expire(phone, ana, log, case):
+    phone.log_out()
+    log.records.clear()
+
+    assert AFTER_THE_END[case](phone).status_code in {400, 401}
+
+    [(level, entry)] = log.named("session_use_after_expire")
+    assert (level, entry["level"], entry["result"]) == ("CRITICAL", "CRITICAL", "failure")
+    assert entry["user"] == str(ana.pk)
+    assert entry["session"] == str(AccessToken(phone.access).sid)
+
+
+@pytest.mark.asvs(44)
+def test_a_refused_flood_is_logged_as_such(phone, limiter, log):
+    for _ in range(21):
+        phone.log_out()
+
+    [(_, entry)] = log.named("excess_rate_limit_exceeded")
+    assert (entry["action"], entry["result"], entry["status"]) == ("logout", "failure", 429)
+
+
+@pytest.mark.asvs(45)
+def test_an_entry_says_what_was_done_to_what_how_it_ended_and_why(clients, ana, log):
+    statuses = set()
+    ids = []
+
+    def numbered(call, *args, **kwargs):
+        request_id = uuid.uuid4().hex
+        phone.http.headers["X-Request-ID"] = request_id
+        seen = len(log.records)
+        status = call(*args, **kwargs).status_code
+        statuses.add(status)
+        assert len(log.records) > seen
+        for entry in log.entries[seen:]:
+            assert entry.keys() == KEYS
+            assert entry["status"] == status
+            assert entry["request_id"] == request_id
+            assert entry["result"] == ("success" if status == 200 else "failure")
+            for key in ("action", "object", "reason"):
+                assert isinstance(entry[key], str)
+                assert entry[key]
+        ids.append(request_id)
+
+    phone = clients.phone(V1).log_in()
+    numbered(phone.token, grant_type="password", username="ana", password=PASSWORD)
+    numbered(phone.token, grant_type="password", username="ana", password="wrong")
+    numbered(phone.token, grant_type="unknown")
+    numbered(phone.token)
+    numbered(phone.renew)
+    numbered(phone.reauthenticate)
+    numbered(phone.reauthenticate, "wrong")
+    numbered(phone.log_out, scope="unknown")
+    numbered(phone.log_out, token="undefined")
+    numbered(phone.call, "POST", "logout")
+    numbered(phone.call, "GET", "logout")
+    numbered(phone.call, "POST", "logout", bearer=expired(AccessToken, phone.access))
+    with table_away("accounts_session"):
+        numbered(phone.log_out)
+    numbered(phone.log_out)
+    numbered(phone.log_out)
+    numbered(phone.user)
+
+    assert statuses == {200, 400, 401, 403, 405, 500}
+    assert LogoutEvent.objects.get().request_id in ids
+
+
+@pytest.mark.asvs(45)
+def test_a_request_without_an_id_gets_one(phone, log):
+    phone.log_out()
+    phone.log_out()
+
+    first, second = {entry["request_id"] for entry in log.entries[-3:]}
+    assert len(first) == len(second) == 32

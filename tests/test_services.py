@@ -1,0 +1,810 @@
+"""What can be done to a login, and what is left of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.utils import timezone
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
+
+from accounts import services, tokens
+from accounts.exceptions import NotReauthenticable, TokenReused, TokenRevoked
+from accounts.models import LogoutEvent, Session, TokenVersion
+from accounts.services import Scope
+from accounts.services.transactions import retried
+from accounts.sessions import SessionStore, hash_key
+from accounts.signals import login_ended
+
+pytestmark = pytest.mark.django_db
+
+BLACKLISTING = (
+    'INSERT INTO "token_blacklist_blacklistedtoken"',
+    'INSERT OR IGNORE INTO "token_blacklist_blacklistedtoken"',
+)
+
+
+class Undone(Exception):
+    """What a database driver raises; ``sqlstate`` says why."""
+
+    def __init__(self, sqlstate):
+        self.sqlstate = sqlstate
+
+
+@pytest.fixture
+def plain(user):
+    """The refresh token of a log-in by plain SimpleJWT."""
+    return tokens.decode_refresh(str(SimpleJWTRefreshToken.for_user(user)))
+
+
+@pytest.fixture
+def browser_key(client, user):
+    client.force_login(user)
+    return client.cookies["sessionid"].value
+
+
+@pytest.fixture
+def log_out(user, device):
+    def run(*presented, scope=Scope.SESSION, **arguments):
+        arguments = {"user": user, "client": device} | arguments
+        return services.log_out(presented=presented, scope=scope, **arguments)
+
+    return run
+
+
+@pytest.fixture
+def announced():
+    events = []
+
+    def listen(event, **kwargs):
+        events.append(event)
+
+    login_ended.connect(listen)
+    yield events
+    login_ended.disconnect(listen)
+
+
+def is_dead(token):
+    """Whether a token is refused."""
+    try:
+        tokens.find_login(token)
+    except TokenRevoked:
+        return True
+    return False
+
+
+def blacklisted():
+    return set(BlacklistedToken.objects.values_list("token__jti", flat=True))
+
+
+def everything():
+    """Return all that a service may change."""
+    return [
+        list(model.objects.order_by("pk").values())
+        for model in (Session, TokenVersion, LogoutEvent, OutstandingToken, BlacklistedToken)
+    ]
+
+
+def failing(*statements):
+    """Make the database refuse the statements that begin like one of these."""
+
+    def refuse(execute, sql, *args):
+        if sql.startswith(statements):
+            raise OperationalError("the disk is full")
+        return execute(sql, *args)
+
+    return connection.execute_wrapper(refuse)
+
+
+# Logging in
+
+
+def test_a_log_in_is_one_row_and_two_tokens(user, device):
+    pair = services.log_in(user=user, client=device)
+
+    session = Session.objects.get()
+    assert session.user == user
+    assert session.kind == Session.Kind.TOKEN
+    assert session.sid == pair.access.sid == pair.refresh.sid
+    assert session.refresh_jti == pair.refresh.jti
+    assert session.auth_hash == user.get_session_auth_hash()
+    assert session.expire_date == pair.refresh.expires_at
+    assert session.authenticated_at == session.last_seen_at
+    assert (session.ip_address, session.user_agent) == ("192.0.2.7", "Phone/1")
+    assert OutstandingToken.objects.get().jti == pair.refresh.jti
+    assert tokens.find_login(pair.access).session == session
+    assert tokens.find_login(pair.refresh).user == user
+
+
+def test_two_log_ins_of_a_user_are_two_logins(phone, laptop):
+    assert phone.refresh.sid != laptop.refresh.sid
+    assert Session.objects.count() == 2
+
+
+def test_a_log_in_carries_the_version_of_the_users_tokens(user, device):
+    TokenVersion.objects.raise_version(user)
+
+    pair = services.log_in(user=user, client=device)
+
+    assert pair.access.version == pair.refresh.version == 1
+    assert not is_dead(pair.access)
+
+
+def test_a_host_may_mint_the_token_with_claims_of_its_own(user, device):
+    def mint(user):
+        token = tokens.RefreshToken.for_user(user)
+        token["tenant"] = "acme"
+        return token
+
+    pair = services.log_in(user=user, client=device, mint=mint)
+
+    assert pair.refresh["tenant"] == pair.access["tenant"] == "acme"
+    assert pair.refresh.sid
+
+
+def test_a_log_in_that_fails_leaves_nothing(user, device):
+    before = everything()
+
+    with failing('INSERT INTO "accounts_session"'), pytest.raises(OperationalError):
+        services.log_in(user=user, client=device)
+
+    assert everything() == before
+
+
+# Refreshing
+
+
+def test_a_refresh_goes_on_with_the_same_login(phone, device):
+    before = Session.objects.get()
+    Session.objects.update(last_seen_at=before.last_seen_at - timedelta(hours=1))
+
+    pair = services.refresh(token=phone.refresh, client=device)
+
+    session = Session.objects.get()
+    assert pair.refresh.sid == pair.access.sid == before.sid
+    assert session.refresh_jti == pair.refresh.jti != phone.refresh.jti
+    assert session.previous_refresh_jti == phone.refresh.jti
+    assert session.expire_date == pair.refresh.expires_at
+    assert session.authenticated_at == before.authenticated_at
+    assert session.last_seen_at == session.rotated_at > before.last_seen_at
+    assert not is_dead(pair.access)
+    assert not is_dead(pair.refresh)
+    assert not is_dead(phone.access)
+
+
+def test_a_refreshed_token_is_reused_if_it_comes_again(phone, device):
+    services.refresh(token=phone.refresh, client=device)
+    before = everything()
+
+    with pytest.raises(TokenReused):
+        services.refresh(token=phone.refresh, client=device)
+
+    assert everything() == before
+    assert blacklisted() == {phone.refresh.jti}
+
+
+def test_the_successor_can_be_refreshed_again(phone, device):
+    second = services.refresh(token=phone.refresh, client=device)
+    third = services.refresh(token=second.refresh, client=device)
+
+    assert not is_dead(third.refresh)
+    assert blacklisted() == {phone.refresh.jti, second.refresh.jti}
+
+
+def test_an_ended_login_is_not_refreshed(phone, device, log_out):
+    log_out(phone.access)
+    before = everything()
+
+    with pytest.raises(TokenRevoked):
+        services.refresh(token=phone.refresh, client=device)
+
+    assert everything() == before
+
+
+def test_a_login_that_ends_during_its_refresh_stays_ended(phone, device, log_out):
+    def log_out_meanwhile(execute, sql, *args):
+        if sql.startswith('UPDATE "accounts_session"'):
+            Session.objects.all().delete()
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(log_out_meanwhile), pytest.raises(TokenRevoked):
+        services.refresh(token=phone.refresh, client=device)
+
+    assert not BlacklistedToken.objects.exists()
+
+
+def test_a_token_that_is_blacklisted_during_its_refresh_is_revoked(phone, device):
+    def blacklist_meanwhile(execute, sql, *args):
+        if sql.startswith('UPDATE "accounts_session"'):
+            outstanding = OutstandingToken.objects.get(jti=phone.refresh.jti)
+            BlacklistedToken.objects.create(token=outstanding)
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(blacklist_meanwhile), pytest.raises(TokenRevoked):
+        services.refresh(token=phone.refresh, client=device)
+
+    assert Session.objects.get().refresh_jti == phone.refresh.jti
+
+
+def test_a_plain_token_begins_a_login_of_ours(user, plain, device):
+    pair = services.refresh(token=plain, client=device)
+
+    session = Session.objects.get()
+    assert session.sid == pair.refresh.sid == pair.access.sid
+    assert session.user == user
+    assert not is_dead(pair.access)
+    assert not is_dead(pair.refresh)
+    assert is_dead(plain)
+    with pytest.raises(TokenRevoked):
+        services.refresh(token=plain, client=device)
+    assert Session.objects.count() == 1
+
+
+def test_a_plain_token_is_worthless_once_the_version_is_raised(user, plain, device):
+    TokenVersion.objects.raise_version(user)
+
+    with pytest.raises(TokenRevoked):
+        services.refresh(token=plain, client=device)
+
+    assert not Session.objects.exists()
+
+
+def test_a_version_that_is_raised_during_the_refresh_of_a_plain_token_counts(user, plain, device):
+    def raise_meanwhile(execute, sql, *args):
+        result = execute(sql, *args)
+        if '"token_blacklist_blacklistedtoken"' in sql and sql.startswith("SELECT"):
+            TokenVersion.objects.raise_version(user)
+        return result
+
+    with connection.execute_wrapper(raise_meanwhile), pytest.raises(TokenRevoked):
+        services.refresh(token=plain, client=device)
+
+    assert not Session.objects.exists()
+
+
+def test_a_refresh_that_fails_leaves_the_token_as_good_as_before(phone, device):
+    before = everything()
+
+    with failing(*BLACKLISTING), pytest.raises(OperationalError):
+        services.refresh(token=phone.refresh, client=device)
+
+    assert everything() == before
+    assert not is_dead(phone.refresh)
+
+
+# Following SimpleJWT's own rotation
+
+
+def test_a_rotation_by_simplejwt_is_followed(phone):
+    successor = tokens.rotate(phone.refresh)
+
+    services.follow_rotation(token=successor)
+
+    assert not is_dead(successor)
+    assert Session.objects.get().previous_refresh_jti == phone.refresh.jti
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_a_rotation_of_an_ended_login_is_refused(phone, laptop, log_out, scope):
+    ended = phone.refresh if scope != Scope.OTHERS else laptop.refresh
+    log_out(phone.access, scope=scope)
+
+    with pytest.raises(TokenRevoked):
+        services.follow_rotation(token=tokens.rotate(ended))
+
+
+def test_a_rotation_of_a_refresh_token_that_was_revoked_is_refused(phone, laptop, log_out):
+    log_out(phone.access, scope=Scope.REFRESH_TOKENS)
+    before = everything()
+
+    with pytest.raises(TokenRevoked):
+        services.follow_rotation(token=tokens.rotate(laptop.refresh))
+
+    assert everything() == before
+
+
+def test_a_token_of_no_login_has_no_rotation_to_follow(plain):
+    with pytest.raises(TokenRevoked):
+        services.follow_rotation(token=plain)
+
+
+# Re-authenticating
+
+
+def test_a_re_authentication_marks_its_own_login(phone, laptop):
+    services.reauthenticate(login=tokens.find_login(phone.access))
+
+    assert tokens.find_login(phone.access).session.recently_reauthenticated
+    assert not tokens.find_login(laptop.access).session.recently_reauthenticated
+
+
+def test_an_ended_login_is_not_re_authenticated(phone, log_out):
+    login = tokens.find_login(phone.access)
+    log_out(phone.access)
+
+    with pytest.raises(TokenRevoked):
+        services.reauthenticate(login=login)
+
+
+def test_a_login_without_a_row_is_not_re_authenticated(plain):
+    with pytest.raises(NotReauthenticable):
+        services.reauthenticate(login=tokens.find_login(plain))
+
+
+# Logging out, with tokens of ours
+
+
+@pytest.mark.parametrize("presented", ["access", "refresh"])
+def test_logging_out_ends_this_login_alone(phone, laptop, log_out, presented):
+    result = log_out(getattr(phone, presented))
+
+    assert is_dead(phone.access)
+    assert is_dead(phone.refresh)
+    assert not is_dead(laptop.access)
+    assert not is_dead(laptop.refresh)
+    assert result.sessions_ended == 1
+    assert blacklisted() == {phone.refresh.jti, getattr(phone, presented).jti}
+    assert result.tokens_revoked == len(blacklisted())
+
+
+def test_logging_out_with_both_tokens_revokes_both(phone, log_out):
+    result = log_out(phone.refresh, phone.access)
+
+    assert blacklisted() == {phone.refresh.jti, phone.access.jti}
+    assert (result.sessions_ended, result.tokens_revoked) == (1, 2)
+
+
+def test_logging_out_of_the_others_leaves_this_one(phone, laptop, browser_key, log_out):
+    result = log_out(phone.access, scope=Scope.OTHERS)
+
+    assert not is_dead(phone.access)
+    assert not is_dead(phone.refresh)
+    assert is_dead(laptop.access)
+    assert is_dead(laptop.refresh)
+    assert not SessionStore().exists(browser_key)
+    assert (result.sessions_ended, result.tokens_revoked) == (2, 1)
+
+
+def test_logging_out_of_refresh_tokens_lets_other_devices_run_out(phone, laptop, log_out):
+    result = log_out(phone.access, scope=Scope.REFRESH_TOKENS)
+
+    assert is_dead(phone.access)
+    assert is_dead(phone.refresh)
+    assert is_dead(laptop.refresh)
+    assert not is_dead(laptop.access)
+    left = tokens.find_login(laptop.access).session.expire_date - timezone.now()
+    assert left <= timedelta(minutes=5)
+    assert (result.sessions_ended, result.tokens_revoked) == (1, 3)
+
+
+def test_a_device_that_runs_out_is_not_refreshed_and_can_log_out(phone, laptop, device, log_out):
+    log_out(phone.access, scope=Scope.REFRESH_TOKENS)
+
+    with pytest.raises(TokenRevoked) as caught:
+        services.refresh(token=laptop.refresh, client=device)
+    assert not isinstance(caught.value, TokenReused)
+
+    assert log_out(laptop.access, scope=Scope.REFRESH_TOKENS).sessions_ended == 1
+    assert is_dead(laptop.access)
+
+
+def test_a_refresh_token_can_revoke_all_refresh_tokens(phone, laptop, log_out):
+    result = log_out(phone.refresh, scope=Scope.REFRESH_TOKENS)
+
+    assert (result.sessions_ended, result.tokens_revoked) == (1, 2)
+    assert is_dead(phone.access)
+    assert is_dead(laptop.refresh)
+
+
+@pytest.mark.usefixtures("browser_key")
+@pytest.mark.parametrize("presented", ["access", "refresh"])
+def test_logging_out_everywhere_ends_everything_of_the_user(
+    phone, laptop, plain, log_out, presented
+):
+    log_out(getattr(phone, presented), scope=Scope.GLOBAL)
+
+    for token in (phone.access, phone.refresh, laptop.access, laptop.refresh, plain):
+        assert is_dead(token)
+    assert is_dead(tokens.decode_access(str(plain.access_token)))
+    assert not Session.objects.exists()
+    assert TokenVersion.objects.get().version == 1
+
+
+def test_a_token_minted_before_logging_out_everywhere_stays_dead_for_all_time(
+    user, phone, device, log_out
+):
+    log_out(phone.access, scope=Scope.GLOBAL)
+
+    assert not is_dead(services.log_in(user=user, client=device).access)
+    assert is_dead(phone.access)
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_nobody_elses_login_ends(phone, stranger, device, log_out, scope):
+    theirs = services.log_in(user=stranger, client=device)
+    key = SessionStore()
+    key["_auth_user_id"] = str(stranger.pk)
+    key.save()
+
+    log_out(phone.access, scope=scope, session_key=key.session_key)
+
+    assert not is_dead(theirs.access)
+    assert not is_dead(theirs.refresh)
+    assert SessionStore().exists(key.session_key)
+
+
+@pytest.mark.parametrize("scope", Scope)
+@pytest.mark.parametrize("presented", ["access", "refresh"])
+def test_a_token_of_another_user_ends_nothing(stranger, device, log_out, scope, presented):
+    theirs = services.log_in(user=stranger, client=device)
+    before = everything()
+
+    result = log_out(getattr(theirs, presented), scope=scope)
+
+    assert result.event is None
+    assert everything()[:2] == before[:2]
+    assert not is_dead(theirs.access)
+
+
+@pytest.mark.parametrize("scope", Scope)
+@pytest.mark.parametrize("presented", ["access", "refresh"])
+def test_logging_out_again_changes_nothing(phone, laptop, log_out, scope, presented):
+    log_out(phone.access, scope=Scope.SESSION)
+    before = everything()
+
+    result = log_out(getattr(phone, presented), scope=scope)
+
+    assert (result.sessions_ended, result.tokens_revoked, result.event) == (0, 0, None)
+    assert everything() == before
+    assert not is_dead(laptop.access)
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_a_refresh_token_that_has_a_successor_ends_nothing(phone, device, log_out, scope):
+    current = services.refresh(token=phone.refresh, client=device)
+    before = everything()
+
+    assert log_out(phone.refresh, scope=scope).event is None
+
+    assert everything() == before
+    assert not is_dead(current.refresh)
+
+
+def test_an_access_token_from_before_a_refresh_ends_the_login(phone, device, log_out):
+    current = services.refresh(token=phone.refresh, client=device)
+
+    log_out(phone.access)
+
+    assert is_dead(current.access)
+    assert is_dead(current.refresh)
+    assert blacklisted() == {phone.refresh.jti, phone.access.jti, current.refresh.jti}
+
+
+def test_logging_out_of_the_others_when_there_are_none_is_no_event(phone, log_out):
+    result = log_out(phone.access, scope=Scope.OTHERS)
+
+    assert result.event is None
+    assert not LogoutEvent.objects.exists()
+
+
+@pytest.mark.parametrize("scope", [Scope.SESSION, Scope.REFRESH_TOKENS, Scope.GLOBAL])
+def test_the_browser_session_that_came_along_ends_too(phone, browser_key, log_out, scope):
+    result = log_out(phone.access, scope=scope, session_key=browser_key)
+
+    assert result.sessions_ended == 2
+    assert not SessionStore().exists(browser_key)
+
+
+@pytest.mark.parametrize("scope", [Scope.SESSION, Scope.REFRESH_TOKENS])
+def test_a_browser_session_that_did_not_come_along_stays(phone, browser_key, log_out, scope):
+    log_out(phone.access, scope=scope)
+
+    assert SessionStore().exists(browser_key)
+
+
+# Logging out, with tokens of plain SimpleJWT
+
+
+def test_a_plain_token_logs_itself_out(plain, phone, log_out):
+    access = tokens.decode_access(str(plain.access_token))
+
+    result = log_out(access)
+
+    assert is_dead(access)
+    assert not is_dead(phone.access)
+    assert (result.sessions_ended, result.tokens_revoked) == (0, 1)
+    assert result.event.session_id is None
+    assert result.event.token_jti == access.jti
+
+
+def test_a_pair_of_plain_tokens_logs_out(plain, log_out):
+    access = tokens.decode_access(str(plain.access_token))
+
+    assert log_out(plain, access).tokens_revoked == 2
+    assert is_dead(access)
+    assert is_dead(plain)
+
+
+def test_a_plain_token_ends_the_browser_session_that_came_along(plain, browser_key, log_out):
+    assert log_out(plain, session_key=browser_key).sessions_ended == 1
+    assert not SessionStore().exists(browser_key)
+
+
+def test_a_plain_token_revokes_all_refresh_tokens(plain, phone, log_out):
+    result = log_out(plain, scope=Scope.REFRESH_TOKENS)
+
+    assert is_dead(plain)
+    assert is_dead(phone.refresh)
+    assert not is_dead(phone.access)
+    assert (result.sessions_ended, result.tokens_revoked) == (0, 2)
+
+
+def test_a_plain_token_logs_out_everywhere(plain, phone, browser_key, log_out):
+    result = log_out(plain, scope=Scope.GLOBAL)
+
+    assert is_dead(plain)
+    assert is_dead(phone.access)
+    assert (result.sessions_ended, result.tokens_revoked) == (2, 2)
+
+
+def test_a_plain_token_logs_out_the_others(plain, phone, browser_key, log_out):
+    result = log_out(plain, scope=Scope.OTHERS)
+
+    assert not is_dead(plain)
+    assert is_dead(phone.access)
+    assert (result.sessions_ended, result.tokens_revoked) == (2, 1)
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_a_plain_token_that_has_logged_out_ends_nothing(plain, phone, log_out, scope):
+    log_out(plain)
+    before = everything()
+
+    result = log_out(plain, scope=scope)
+
+    assert result.event is None
+    assert everything() == before
+    assert not is_dead(phone.access)
+
+
+# Browser logins
+
+
+def test_a_browser_session_of_the_user_ends(user, phone, browser_key, device):
+    sid = Session.objects.get(session_key=hash_key(browser_key)).sid
+
+    result = services.end_browser_session(user=user, session_key=browser_key, client=device)
+
+    assert not SessionStore().exists(browser_key)
+    assert not is_dead(phone.access)
+    assert (result.sessions_ended, result.tokens_revoked) == (1, 0)
+    assert (result.event.scope, result.event.session_id, result.event.token_jti) == (
+        "session",
+        sid,
+        "",
+    )
+
+
+def test_a_browser_session_of_a_stranger_stays(stranger, browser_key, device):
+    result = services.end_browser_session(user=stranger, session_key=browser_key, client=device)
+
+    assert result.event is None
+    assert SessionStore().exists(browser_key)
+
+
+@pytest.mark.parametrize("key", ["", "unknown", "\ud800"])
+def test_an_unknown_browser_session_is_no_event(user, device, key):
+    result = services.end_browser_session(user=user, session_key=key, client=device)
+
+    assert (result.sessions_ended, result.event) == (0, None)
+    assert not LogoutEvent.objects.exists()
+
+
+# The record
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_a_logout_is_on_record(user, phone, laptop, log_out, scope):
+    result = log_out(phone.access, scope=scope)
+
+    event = LogoutEvent.objects.get()
+    assert event == result.event
+    assert (event.user, event.actor, event.username) == (user, None, "ana")
+    assert (event.initiator, event.reason, event.scope) == ("user", "logout", scope)
+    assert (event.session_id, event.token_jti) == (phone.access.sid, phone.access.jti)
+    assert event.sessions_ended == result.sessions_ended
+    assert event.tokens_revoked == result.tokens_revoked
+    assert (event.ip_address, event.user_agent, event.request_id) == (
+        "192.0.2.7",
+        "Phone/1",
+        "r-1",
+    )
+    assert abs(timezone.now() - event.occurred_at) < timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("scope", Scope)
+@pytest.mark.parametrize(
+    "statements",
+    [BLACKLISTING, ('INSERT INTO "accounts_logoutevent"',), ('DELETE FROM "accounts_session"',)],
+    ids=["blacklist", "record", "end"],
+)
+def test_a_logout_that_fails_leaves_the_login_whole(phone, laptop, log_out, scope, statements):
+    before = everything()
+
+    with failing(*statements), pytest.raises(OperationalError):
+        log_out(phone.access, scope=scope)
+
+    assert everything() == before
+    assert not is_dead(phone.access)
+    assert not is_dead(laptop.refresh)
+
+
+def test_a_browser_logout_that_fails_leaves_the_session_whole(user, browser_key, device):
+    with failing('INSERT INTO "accounts_logoutevent"'), pytest.raises(OperationalError):
+        services.end_browser_session(user=user, session_key=browser_key, client=device)
+
+    assert SessionStore().exists(browser_key)
+
+
+# What is announced
+
+
+@pytest.mark.usefixtures("laptop")
+@pytest.mark.parametrize("scope", Scope)
+def test_a_logout_is_announced_after_the_commit(
+    phone, log_out, announced, django_capture_on_commit_callbacks, scope
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        event = log_out(phone.access, scope=scope).event
+        assert announced == []
+
+    assert announced == [event]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_logout_that_is_undone_is_not_announced(phone, log_out, announced):
+    def fail_afterwards():
+        with transaction.atomic():
+            log_out(phone.access)
+            raise Undone("")
+
+    with pytest.raises(Undone):
+        fail_afterwards()
+
+    assert announced == []
+    assert not is_dead(phone.access)
+    assert not LogoutEvent.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_receiver_that_fails_does_not_fail_the_logout(phone, log_out):
+    def fail(**kwargs):
+        raise RuntimeError
+
+    login_ended.connect(fail)
+    try:
+        assert log_out(phone.access).event
+    finally:
+        login_ended.disconnect(fail)
+
+    assert is_dead(phone.access)
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_a_logout_that_ends_nothing_is_not_announced(
+    phone, log_out, announced, django_capture_on_commit_callbacks, scope
+):
+    log_out(phone.access)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        log_out(phone.access, scope=scope)
+
+    assert announced == []
+
+
+# Lost races
+
+
+@pytest.fixture
+def service():
+    """A service that is undone as often as there are errors, and then returns."""
+
+    def build(*errors):
+        left = list(errors)
+
+        @retried
+        def run():
+            if left:
+                raise left.pop(0)
+            return "done"
+
+        return run
+
+    return build
+
+
+def undone(sqlstate):
+    error = OperationalError()
+    error.__cause__ = Undone(sqlstate)
+    return error
+
+
+LOST = [IntegrityError(), undone("40001"), undone("40P01")]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("error", LOST, ids=["conflict", "serialization", "deadlock"])
+def test_a_lost_race_is_run_once_more(service, error):
+    assert service(error)() == "done"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("error", LOST, ids=["conflict", "serialization", "deadlock"])
+def test_a_race_that_is_lost_twice_is_an_error(service, error):
+    with pytest.raises(type(error)):
+        service(error, error)()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("error", [OperationalError(), undone("57014"), undone("08006")])
+def test_a_database_that_is_down_is_not_asked_again(service, error):
+    with pytest.raises(OperationalError):
+        service(error)()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("error", LOST, ids=["conflict", "serialization", "deadlock"])
+def test_inside_of_a_callers_transaction_nothing_is_run_again(service, error):
+    with pytest.raises(type(error)), transaction.atomic():
+        service(error)()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_first_log_ins_in_the_same_moment_are_both_logins(user, device):
+    def make_the_row_first(execute, sql, *args):
+        if sql.startswith('INSERT INTO "accounts_tokenversion"') and not raced:
+            raced.append(True)
+            execute(sql, *args)
+        return execute(sql, *args)
+
+    raced = []
+    with connection.execute_wrapper(make_the_row_first):
+        pair = services.log_in(user=user, client=device)
+
+    assert raced
+    assert not is_dead(pair.access)
+    assert Session.objects.count() == OutstandingToken.objects.count() == 1
+
+
+# Who an e-mail address stands for
+
+
+def test_an_email_address_is_its_one_users_whatever_its_case(user):
+    assert services.find_user(email="Ana@Example.com") == user
+    assert services.find_user(username="ana") == user
+
+
+def test_a_name_of_nobody_is_nobodys(user):
+    assert services.find_user(email="nobody@example.com") is None
+    assert services.find_user(username="nobody") is None
+
+
+def test_an_address_that_active_users_share_is_nobodys(user, stranger):
+    stranger.email = user.email
+    stranger.save()
+
+    assert services.find_user(email=user.email) is None
+
+    stranger.is_active = False
+    stranger.save()
+
+    assert services.find_user(email=user.email) == user
+
+
+@pytest.mark.parametrize("field", ["username", "no_such_field"])
+def test_a_user_model_without_an_address_of_its_own_is_searched_by_name(user, monkeypatch, field):
+    monkeypatch.setattr(type(user), "EMAIL_FIELD", field)
+
+    assert services.find_user(email="ana") == user

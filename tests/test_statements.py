@@ -1,0 +1,323 @@
+"""The number of SQL statements of each operation: small, and the same for any number of rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import jwt
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from rest_framework_simplejwt.tokens import RefreshToken as StockRefreshToken
+
+from accounts import services
+from accounts.clients import ClientInfo
+from accounts.models import LogoutEvent, Session
+from tests.conftest import PASSWORD
+
+# Outside of a test's own transaction, as in a served project.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CONTROL = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+MANY = 10_000
+
+
+def statements(call: Callable[[], Any]) -> list[str]:
+    """Return the SQL that a call runs; what only opens or closes a transaction left out."""
+    with CaptureQueriesContext(connection) as captured:
+        call()
+    return [
+        query["sql"] for query in captured if not query["sql"].lstrip().upper().startswith(CONTROL)
+    ]
+
+
+@pytest.fixture
+def login(user):
+    return services.log_in(user=user, client=ClientInfo())
+
+
+@pytest.fixture
+def other_login(user, login):
+    return services.log_in(user=user, client=ClientInfo())
+
+
+@pytest.fixture
+def client():
+    return Client(raise_request_exception=False)
+
+
+@pytest.fixture
+def send(client):
+    """Return a function that sends a request, checks its status, and returns its statements."""
+
+    def count(
+        method: str,
+        path: str,
+        body: dict[str, str] | None = None,
+        *,
+        bearer: object = None,
+        status: int = 200,
+    ) -> list[str]:
+        answers = []
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer is not None else {}
+        sql = statements(
+            lambda: answers.append(
+                client.generic(
+                    method,
+                    path,
+                    json.dumps(body or {}),
+                    "application/json",
+                    headers=headers,
+                )
+            )
+        )
+        assert answers[0].status_code == status, answers[0].content
+        return sql
+
+    return count
+
+
+@pytest.fixture
+def crowd(user):
+    """10,000 more live logins of the user, each with an outstanding token."""
+    now = timezone.now()
+    expires = now + timedelta(days=14)
+    Session.objects.bulk_create(
+        [
+            Session(
+                session_key=f"{number:064}",
+                user=user,
+                kind=Session.Kind.TOKEN,
+                auth_hash=user.get_session_auth_hash(),
+                authenticated_at=now,
+                last_seen_at=now,
+                expire_date=expires,
+                refresh_jti=f"jti{number}",
+            )
+            for number in range(MANY)
+        ],
+        batch_size=2_000,
+    )
+    OutstandingToken.objects.bulk_create(
+        [
+            OutstandingToken(user=user, jti=f"jti{number}", created_at=now, expires_at=expires)
+            for number in range(MANY)
+        ],
+        batch_size=2_000,
+    )
+
+
+def test_an_authenticated_request_is_1(login, send):
+    assert len(send("GET", "/user", bearer=login.access)) == 1
+
+
+def test_an_authenticated_request_is_1_among_10_000_logins(login, crowd, send):
+    assert len(send("GET", "/user", bearer=login.access)) == 1
+
+
+def test_an_authenticated_request_with_a_plain_token_is_1(user, send):
+    plain = StockRefreshToken.for_user(user).access_token
+
+    assert len(send("GET", "/user", bearer=plain)) == 1
+
+
+def test_an_authenticated_request_of_a_login_unseen_for_a_minute_is_1_more(login, send):
+    Session.objects.update(last_seen_at=timezone.now() - timedelta(minutes=2))
+
+    assert len(send("GET", "/user", bearer=login.access)) == 2
+    assert len(send("GET", "/user", bearer=login.access)) == 1
+
+
+@pytest.mark.parametrize(
+    "named", ["", "own access", "own refresh", "other access", "other refresh"]
+)
+@pytest.mark.parametrize("scope", ["session", "refresh_tokens", "others"])
+def test_logout_is_6(login, other_login, send, scope, named):
+    whose, _, kind = named.partition(" ")
+    body = {"scope": scope}
+    if named:
+        body["token"] = str(getattr(login if whose == "own" else other_login, kind))
+
+    assert len(send("POST", "/logout", body, bearer=login.access)) == 6
+    assert LogoutEvent.objects.count() == 1
+
+
+@pytest.mark.parametrize("scope", ["session", "refresh_tokens", "others", "global"])
+def test_logout_is_6_among_10_000_logins(login, crowd, send, scope):
+    assert len(send("POST", "/logout", {"scope": scope}, bearer=login.access)) == 6
+
+    left = {"session": MANY, "refresh_tokens": MANY, "others": 1, "global": 0}[scope]
+    blacklisted = {"session": 2, "refresh_tokens": MANY + 2, "others": MANY, "global": MANY + 2}
+    assert Session.objects.count() == left
+    assert BlacklistedToken.objects.count() == blacklisted[scope]
+
+
+@pytest.mark.parametrize("scope", ["session", "refresh_tokens", "others"])
+def test_logout_with_a_plain_token_is_at_most_6(user, other_login, send, scope):
+    plain = StockRefreshToken.for_user(user)
+    body = {"scope": scope, "token": str(plain)}
+
+    assert len(send("POST", "/logout", body, bearer=plain.access_token)) <= 6
+    assert LogoutEvent.objects.count() == 1
+
+
+def test_the_browser_session_that_came_along_is_1_more(login, user, client, send):
+    client.force_login(user)
+
+    assert len(send("POST", "/logout", {"scope": "session"}, bearer=login.access)) == 7
+    assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize("logins", [1, MANY])
+def test_logout_from_all_devices_is_6(request, login, send, logins):
+    if logins > 1:
+        request.getfixturevalue("crowd")
+
+    assert len(send("POST", "/logout/all", bearer=login.access)) == 6
+    assert not Session.objects.exists()
+    outstanding = OutstandingToken.objects.count()
+    assert BlacklistedToken.objects.count() == outstanding
+    assert outstanding >= logins
+
+
+def test_logout_from_all_devices_of_a_user_without_a_version_is_at_most_7(user, send):
+    plain = StockRefreshToken.for_user(user).access_token
+
+    assert len(send("POST", "/logout/all", bearer=plain)) <= 7
+
+
+def test_logout_from_all_devices_with_a_plain_token_is_7(user, login, send):
+    plain = StockRefreshToken.for_user(user).access_token
+
+    assert len(send("POST", "/logout/all", bearer=plain)) == 7
+
+
+@pytest.mark.parametrize("path", ["/logout", "/logout/all"])
+def test_a_second_logout_is_1(login, send, path):
+    send("POST", path, bearer=login.access)
+
+    assert len(send("POST", path, bearer=login.access)) == 1
+
+
+def test_a_refresh_is_4(login, send):
+    body = {"grant_type": "refresh_token", "refresh_token": str(login.refresh)}
+
+    assert len(send("POST", "/token", body)) == 4
+
+
+def test_a_refresh_is_4_among_10_000_logins(login, crowd, send):
+    body = {"grant_type": "refresh_token", "refresh_token": str(login.refresh)}
+
+    assert len(send("POST", "/token", body)) == 4
+
+
+def test_the_refresh_of_a_plain_token_is_5(login, user, send):
+    body = {"grant_type": "refresh_token", "refresh_token": str(StockRefreshToken.for_user(user))}
+
+    assert len(send("POST", "/token", body)) == 5
+
+
+def test_a_refused_refresh_is_1(login, send):
+    body = {"grant_type": "refresh_token", "refresh_token": str(login.refresh)}
+    send("POST", "/token", body)
+
+    assert len(send("POST", "/token", body, status=400)) == 1
+
+
+def beyond_the_user(sql: list[str]) -> list[str]:
+    """Leave out what finds the user."""
+    known = [query for query in sql if "auth_user" not in query or not query.startswith("SELECT")]
+    assert len(known) < len(sql)
+    return known
+
+
+@pytest.mark.parametrize("name", [{"username": "ana"}, {"email": "ana@example.com"}])
+def test_a_login_is_4_after_the_user_is_known_and_the_first_one_5(user, send, name):
+    body = {"grant_type": "password", "password": PASSWORD, **name}
+
+    first, second, third = (send("POST", "/token", body) for _ in range(3))
+
+    assert [len(beyond_the_user(sql)) for sql in (first, second, third)] == [5, 4, 4]
+
+
+def test_a_login_is_4_among_10_000_logins(login, crowd, send):
+    body = {"grant_type": "password", "password": PASSWORD, "username": "ana"}
+
+    assert len(beyond_the_user(send("POST", "/token", body))) == 4
+
+
+def test_a_request_over_the_limit_is_0(login, send):
+    for _ in range(20):
+        send("POST", "/logout", bearer=login.access)
+
+    for path in ("/logout", "/logout/all"):
+        assert send("POST", path, bearer=login.access, status=429) == []
+
+
+def test_an_anonymous_request_over_the_limit_is_0(db, send):
+    for _ in range(20):
+        send("POST", "/logout", status=401)
+
+    assert send("POST", "/logout/all", status=429) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/user"), ("POST", "/logout"), ("POST", "/logout/all"), ("POST", "/reauthenticate")],
+)
+def test_a_request_without_a_genuine_bearer_is_0(login, send, method, path):
+    forged = f"{str(login.access)[:-4]}AAAA"
+    expired = jwt.encode(
+        {**login.access.payload, "exp": 1}, django_settings.SIMPLE_JWT["SIGNING_KEY"], "HS256"
+    )
+    body = {"password": PASSWORD}
+
+    assert send(method, path, body, status=401) == []
+    for bearer in ("x", forged, expired, login.refresh):
+        assert send(method, path, body, bearer=bearer, status=401) == []
+
+
+def test_a_login_out_of_shape_is_0(user, send):
+    assert send("POST", "/token", {"grant_type": "password", "username": "ana"}, status=400) == []
+    body = {"grant_type": "refresh_token", "refresh_token": "x"}
+    assert send("POST", "/token", body, status=400) == []
+
+
+def test_the_admin_list_is_the_same_for_1_event_and_for_1_000(user, admin_client):
+    now = timezone.now()
+
+    def page() -> list[str]:
+        return statements(lambda: admin_client.get("/admin/accounts/logoutevent/"))
+
+    def record(count: int) -> None:
+        LogoutEvent.objects.bulk_create(
+            LogoutEvent(
+                occurred_at=now - timedelta(hours=number),
+                user=user,
+                username=user.get_username(),
+                actor=user,
+                initiator=LogoutEvent.Initiator.USER,
+                reason=LogoutEvent.Reason.LOGOUT,
+                scope=LogoutEvent.Scope.SESSION,
+                sessions_ended=1,
+                tokens_revoked=2,
+            )
+            for number in range(count)
+        )
+
+    record(1)
+    one = page()
+    record(999)
+    thousand = page()
+
+    assert len(one) == len(thousand) == 6, "\n".join(one)
+    counts = [sql for sql in thousand if "COUNT(" in sql]
+    assert counts
+    assert all("LIMIT 10000" in sql for sql in counts), "it counts no further than a few pages"
