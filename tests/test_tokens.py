@@ -265,7 +265,7 @@ def test_all_tokens_of_a_user_are_blacklisted_but_the_one_to_keep(user, stranger
     tokens.record(user, first, second, kept)
     tokens.record(stranger, foreign)
 
-    assert tokens.blacklist_all(user, keep=kept.jti) == 2
+    assert tokens.blacklist_all(user, keep=[kept.jti]) == 2
     assert blacklisted() == {first.jti, second.jti}
 
     assert tokens.blacklist_all(user) == 1

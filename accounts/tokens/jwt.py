@@ -68,7 +68,7 @@ class _LoginClaims(_TokenBase):
         Some of the properties raise by themselves, errors of several classes.
         """
         _ = self.sid, self.user_id, self.expires_at
-        if type(self.version) is not int or not 0 <= self.version < 2**31:
+        if type(self.version) is not int:
             raise ValueError("not a version")
         jti = self.payload[api_settings.JTI_CLAIM]
         if not isinstance(jti, str) or not re.fullmatch(r"[!-~]{1,255}", jti):

@@ -141,6 +141,8 @@ class LogoutView(ContractView):
         """Find who asks, end what they ask for, and tell Django."""
         proof = named if isinstance(self.bearer, TokenExpired) and named else bearer
         user = tokens.find_login(proof).user
+        if named is not None and named.version != tokens.version_of(user):
+            raise TokenRevoked
         if named is None or proof is named:
             self.presented = [proof]
         elif named.sid is None:
