@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from django.utils.functional import Promise
 from django.utils.translation import pgettext_lazy
@@ -12,6 +12,7 @@ from rest_framework_simplejwt.authentication import AUTH_HEADER_TYPES
 from rest_framework_simplejwt.authentication import JWTAuthentication as SimpleJWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken as SimpleJWTInvalidToken
 from rest_framework_simplejwt.settings import api_settings
+from rest_framework_simplejwt.tokens import Token
 
 from accounts import audit
 from accounts.clients import ClientInfo
@@ -28,7 +29,7 @@ class InvalidToken(SimpleJWTInvalidToken):
     """A token was refused: SimpleJWT's 401, with a reason that a client can act on."""
 
     def __init__(self, error: TokenError) -> None:
-        self.code = error.code
+        self.reason = error.code
         self.message = str(_message(error))
         super().__init__(self.message)
 
@@ -75,9 +76,9 @@ class JWTAuthentication(SimpleJWTAuthentication):
         try:
             if (raw := read_bearer(request)) is None:
                 return None
-            token = decode_access(raw)
         except TokenError as error:
             raise InvalidToken(error) from error
+        token = self.get_validated_token(raw.encode(errors="replace"))
         try:
             login = find_login(token)
         except TokenRevoked as error:
@@ -97,6 +98,20 @@ class JWTAuthentication(SimpleJWTAuthentication):
             login.session.touch()
         token.session = login.session
         return login.user, token
+
+    def get_validated_token(self, raw_token: bytes) -> AccessToken:
+        """Verify a raw token, for code that has no request. Raises ``InvalidToken``."""
+        try:
+            return decode_access(raw_token.decode(errors="replace"))
+        except TokenError as error:
+            raise InvalidToken(error) from error
+
+    def get_user(self, validated_token: Token) -> User:  # type: ignore[override] # as above
+        """Return the user of a verified token whose login is alive. Raises ``InvalidToken``."""
+        try:
+            return find_login(cast("AccessToken", validated_token)).user
+        except TokenError as error:
+            raise InvalidToken(error) from error
 
     def authenticate_header(self, request: Request) -> str:
         """Name an error only to a client that presented a token (RFC 6750 §3.1)."""

@@ -84,6 +84,14 @@ def check_adoption(
                 id="accounts.W002",
             )
         )
+    if not settings.USE_I18N:
+        warnings.append(
+            Warning(
+                "Without translations every answer is in English, those of the contract v1 too.",
+                hint="Set USE_I18N = True.",
+                id="accounts.W005",
+            )
+        )
     return warnings
 
 

@@ -33,7 +33,8 @@ class ClientInfo:
         to 512 characters and stripped of control characters, so that it cannot forge a log line.
         The request id is the caller's ``X-Request-ID`` if it is plain, else a new one.
         """
-        request_id = request.headers.get("X-Request-ID", "")
+        # One for each request, whoever asks for it.
+        request_id = request.META.setdefault("HTTP_X_REQUEST_ID", uuid.uuid4().hex)
         return cls(
             ip_address=_address(request),
             user_agent=_UNPRINTABLE.sub("", request.headers.get("User-Agent", ""))[

@@ -23,7 +23,6 @@ DEFAULTS: Final[Mapping[str, Any]] = {  # Any: each key has a type of its own, b
 }
 
 
-_ENDLESS: Final = 86_400 * 365 * 100  # seconds; a timedelta cannot hold every number
 _PERIODS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -54,9 +53,10 @@ class Conf:
         """How long a re-authentication counts; seconds where a plain number is set."""
         value = self._get("REAUTHENTICATION_MAX_AGE")
         if isinstance(value, int) and not isinstance(value, bool):
-            if value > _ENDLESS:
-                raise ValueError("is too long")
-            value = timedelta(seconds=value)
+            try:
+                value = timedelta(seconds=value)
+            except OverflowError as error:
+                raise ValueError("is too long") from error
         if not isinstance(value, timedelta) or value <= timedelta(0):
             raise ValueError("must be a timedelta or a number of seconds, above zero")
         return value

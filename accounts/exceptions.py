@@ -34,6 +34,19 @@ class TokenRevoked(TokenError):
     code = "token_revoked"
 
 
+class UserInactive(TokenRevoked):
+    """The login stands, but its user may not use it for now. An administrator can change that.
+
+    ``user`` is who it is: what may be undone must not keep a logout from being done.
+    """
+
+    code = "user_inactive"
+
+    def __init__(self, user: object) -> None:
+        super().__init__()
+        self.user = user
+
+
 class TokenReused(TokenRevoked):
     """A refresh token was presented that a newer one has replaced (RFC 9700 §4.14.2).
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.sessions.base_session import AbstractBaseSession
-from django.db import models
+from django.db import models, router
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -39,6 +39,10 @@ def password_hashes(user: User) -> list[str]:
 
 class SessionQuerySet(models.QuerySet["Session"]):
     """What is alive, and whose it is."""
+
+    def primary(self) -> Self:
+        """Read where it is written: a replica may not know yet that a login has ended."""
+        return self.using(router.db_for_write(self.model))
 
     def alive(self) -> Self:
         """Keep the rows that have not run out."""

@@ -60,9 +60,9 @@ def on_user_login_failed(request: HttpRequest | None = None, **kwargs: Any) -> N
 @receiver(user_logged_out)
 def on_user_logged_out(request: HttpRequest | None, user: User | None, **kwargs: Any) -> None:
     """Record what Django's own ``logout()`` ends."""
-    session = getattr(request, "session", None)
-    if request is None or user is None:
+    if request is None or user is None or audit.is_taken_over(request):
         return
+    session = getattr(request, "session", None)
     if not isinstance(session, SessionStore) or not session.session_key:
         return
     client = ClientInfo.from_request(request)

@@ -75,7 +75,7 @@ class SessionStore(DatabaseStore):
     def cycle_key(self) -> None:
         """Give the session a new key; a login stays the same login, with the same ``sid``."""
         self._get_session()  # type: ignore[attr-defined] # the stubs leave it out
-        if self._row is None or self._row.user_id is None:
+        if not self._is_login():
             super().cycle_key()
             return
         key = self._get_new_session_key()  # type: ignore[attr-defined] # as above
@@ -85,11 +85,16 @@ class SessionStore(DatabaseStore):
     async def acycle_key(self) -> None:
         """See ``cycle_key()``."""
         await self._aget_session()  # type: ignore[attr-defined] # as above
-        if self._row is None or self._row.user_id is None:
+        if not self._is_login():
             await super().acycle_key()
             return
         key = await self._aget_new_session_key()  # type: ignore[attr-defined] # as above
         self._take(key, await self._rows(self.session_key).aupdate(session_key=hash_key(key)))
+
+    def _is_login(self) -> bool:
+        """Whether the key, which a flush has taken away, is still that of somebody's login."""
+        row = self._row
+        return self.session_key is not None and row is not None and row.user_id is not None
 
     def _take(self, key: str, rows: int) -> None:
         if self._row is None or not rows:
@@ -126,4 +131,4 @@ class SessionStore(DatabaseStore):
 
     def _rows(self, session_key: str | None) -> SessionQuerySet:
         """Return the row of this key, if it is a browser's: no cookie reaches a token login."""
-        return self.get_model_class().objects.browser(hash_key(session_key or ""))
+        return self.get_model_class().objects.primary().browser(hash_key(session_key or ""))

@@ -41,16 +41,22 @@ def _make(group: str) -> None:
     wanted = hashlib.sha256(sys.version.encode())
     for name in ("pyproject.toml", "requirements.txt"):
         wanted.update((ROOT / name).read_bytes())
-    stamp = VENV / f".{group}"
-    if stamp.exists() and stamp.read_text() == wanted.hexdigest():
+    stamps = {name: VENV / f".{name}" for name in ("demo", "dev")}
+    current = {name for name, stamp in stamps.items() if _reads(stamp, wanted.hexdigest())}
+    if group in current or "dev" in current:  # which has everything that demo has
         return
     print("Making the environment in .venv; this takes a minute.", flush=True)
-    venv.create(VENV, clear=True, with_pip=True)
+    # What runs from it now, for the other command, goes on running.
+    venv.create(VENV, clear=not current, with_pip=True)
     # Dependency groups are newer than the pip that Python 3.11 brings.
     _pip("--upgrade", "pip>=25.1")
     _pip("--require-hashes", "-r", "requirements.txt")
     _pip("--group", group)
-    stamp.write_text(wanted.hexdigest())
+    stamps[group].write_text(wanted.hexdigest())
+
+
+def _reads(stamp: Path, wanted: str) -> bool:
+    return stamp.exists() and stamp.read_text() == wanted
 
 
 def _pip(*arguments: str) -> None:

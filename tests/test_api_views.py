@@ -13,6 +13,7 @@ from django.db import DatabaseError, OperationalError, connection
 from django.test import Client
 from django.urls import include, path
 from rest_framework.parsers import JSONParser
+from rest_framework.response import Response
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
 from accounts import services
@@ -794,3 +795,56 @@ def test_the_answer_is_json_whatever_the_client_accepts(post, phone, accept):
 def test_the_client_chooses_the_language(accept_language, v1, plain):
     assert V1.negotiate(accept_language) == v1
     assert PLAIN.negotiate(accept_language) == plain
+
+
+# Users who may not log in, hosts with ideas of their own
+
+
+def test_a_user_who_is_inactive_for_now_logs_out_for_good(post, is_in, user, phone):
+    user.is_active = False
+    user.save()
+
+    assert post("/api/v1/auth/logout", access=phone.access).status_code == 200
+    user.is_active = True
+    user.save()
+
+    assert not is_in(phone.access)
+    assert LogoutEvent.objects.get().user == user
+
+
+def test_simplejwts_rule_on_who_may_log_in_holds(post, is_in, phone, monkeypatch):
+    from rest_framework_simplejwt.settings import api_settings
+
+    monkeypatch.setattr(api_settings, "USER_AUTHENTICATION_RULE", lambda user: False)
+    body = {"grant_type": "password", "username": "ana", "password": PASSWORD}
+
+    assert not is_in(phone.access)
+    assert post("/token", body).json()["error"] == "invalid_grant"
+
+
+def teapot(exc, context):
+    return Response({"detail": "short and stout"}, status=418)
+
+
+def test_a_hosts_exception_handler_is_not_asked(settings, post):
+    settings.REST_FRAMEWORK = {"EXCEPTION_HANDLER": f"{__name__}.teapot"}
+
+    assert post("/logout").status_code == 401
+
+
+def test_the_limit_on_guesses_does_not_tell_who_exists(settings, post, user):
+    settings.ACCOUNTS = {"PASSWORD_RATE": "2/5m"}
+    body = {"grant_type": "password", "password": "wrong"}
+
+    for names in (("ana", "ana", "ANA"), ("nobody", "nobody", "NOBODY")):
+        statuses = [post("/token", body | {"username": name}).status_code for name in names]
+        assert statuses == [400, 400, 429]
+
+
+def test_who_guesses_too_much_costs_no_statement(settings, post, user, django_assert_num_queries):
+    settings.ACCOUNTS = {"ADDRESS_RATE": "1/5m"}
+    body = {"grant_type": "password", "email": "ana@example.com", "password": "wrong"}
+    assert post("/token", body).status_code == 400
+
+    with django_assert_num_queries(0):
+        assert post("/token", body).status_code == 429

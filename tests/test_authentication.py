@@ -368,3 +368,14 @@ def test_the_use_of_an_ended_login_is_in_the_security_log(client, security_log, 
     assert line["session"] == (str(access.sid) if access.sid else None)
     assert line["user_agent"] == "Phone/1"
     assert str(access) not in str(line)
+
+
+def test_code_without_a_request_meets_no_ended_login(phone):
+    authentication = JWTAuthentication()
+    token = authentication.get_validated_token(str(phone.access).encode())
+    assert authentication.get_user(token).get_username() == "ana"
+
+    Session.objects.all().delete()
+
+    with pytest.raises(InvalidToken):
+        authentication.get_user(token)

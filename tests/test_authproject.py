@@ -161,3 +161,33 @@ def test_the_readme_has_one_line_for_each_command():
     for heading, line in (("Run it", "python3 -m authproject"), ("Test it", "python3 -m tests")):
         section = readme.split(f"## {heading}\n")[1].split("\n## ")[0]
         assert re.findall(r"```sh\n(.*?)```", section, flags=re.DOTALL) == [f"{line}\n"]
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "made_again"),
+    [
+        ("dev", "demo", False),
+        ("dev", "dev", False),
+        ("demo", "demo", False),
+        ("demo", "dev", True),
+    ],
+)
+def test_an_environment_that_has_what_is_asked_for_is_left_alone(
+    monkeypatch, tmp_path, made, asked, made_again
+):
+    calls = []
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "requirements.txt").touch()
+    (tmp_path / ".venv").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(environment.venv, "create", lambda *_, clear, **__: calls.append(clear))
+    monkeypatch.setattr(environment, "_pip", lambda *arguments: None)
+    monkeypatch.setattr(environment.os, "execv", lambda *arguments: None)
+    environment.run(made)
+
+    environment.run(asked)
+
+    # The first is made afresh; what runs from it is not taken away by the second.
+    assert calls == [True, False] if made_again else [True]

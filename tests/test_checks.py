@@ -169,3 +169,9 @@ def test_settings_that_are_no_dict_are_told(told, settings):
     settings.ACCOUNTS = ["TRUSTED_PROXIES"]
 
     assert ids(told()) == ["accounts.E002"]
+
+
+def test_a_host_without_translations_is_told(told, settings):
+    settings.USE_I18N = False
+
+    assert ids(told()) == ["accounts.W005"]

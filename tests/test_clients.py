@@ -132,3 +132,12 @@ def test_any_other_request_id_is_a_new_one(sent):
     assert len(first.request_id) == 32
     assert first.request_id.isalnum()
     assert first.request_id != second.request_id
+
+
+def test_a_request_has_one_id_whoever_asks(rf):
+    request = rf.get("/")
+
+    first, second = (ClientInfo.from_request(request).request_id for _ in range(2))
+
+    assert first == second
+    assert first != ClientInfo.from_request(rf.get("/")).request_id

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import Thread
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.serializers import TokenRefreshSerializer
@@ -604,3 +605,24 @@ def test_parallel_logouts_blacklist_each_token_once(user):
         assert not any(stock_refreshes(token) for token in plain)
         assert BlacklistedToken.objects.filter(token__jti=plain[0]["jti"]).count() == 1
         assert LogoutEvent.objects.count() >= number
+
+
+def test_a_plain_refresh_in_flight_does_not_outlive_the_end_of_all_refresh_tokens(user):
+    phone = services.log_in(user=user, client=CLIENT)
+    plain = tokens.decode_refresh(str(StockRefreshToken.for_user(user)))
+    answers = []
+
+    def end() -> None:
+        answers.append(logout(phone.access, scope="refresh_tokens").status_code)
+        connection.close()
+
+    with transaction.atomic():
+        pair = services.refresh(token=plain, client=CLIENT)
+        thread = Thread(target=end)
+        thread.start()
+        thread.join(timeout=0.5)
+        assert thread.is_alive(), "it waits for its turn"
+    thread.join()
+
+    assert answers == [200]
+    assert refresh(pair.refresh).status_code == 400

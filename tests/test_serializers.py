@@ -357,3 +357,10 @@ def test_no_view_leaves_a_raw_token_behind(post, user, rotation):
 
     assert OutstandingToken.objects.count() == 4
     assert set(OutstandingToken.objects.values_list("token", flat=True)) == {""}
+
+
+def test_a_hosts_view_that_passes_no_request_on_logs_in(user):
+    serializer = TokenObtainPairSerializer(data={"username": "ana", "password": PASSWORD})
+
+    assert serializer.is_valid()
+    assert Session.objects.get().ip_address is None

@@ -808,3 +808,51 @@ def test_a_user_model_without_an_address_of_its_own_is_searched_by_name(user, mo
     monkeypatch.setattr(type(user), "EMAIL_FIELD", field)
 
     assert services.find_user(email="ana") == user
+
+
+# Beside SimpleJWT's blacklist, and replicas
+
+
+def test_a_login_that_simplejwt_ended_stays_dead_when_all_refresh_tokens_go(
+    user, device, phone, laptop, is_in
+):
+    tokens.blacklist_jtis(laptop.refresh.jti)
+    assert not is_in(laptop.access)
+
+    services.log_out(user=user, presented=[phone.access], scope=Scope.REFRESH_TOKENS, client=device)
+
+    assert not is_in(laptop.access)
+
+
+def test_a_plain_token_that_is_revoked_ends_nothing_beside_another(user, device):
+    plain = tokens.decode_refresh(str(SimpleJWTRefreshToken.for_user(user)))
+    access = tokens.decode_access(str(plain.access_token))
+    tokens.blacklist_jtis(plain.jti)
+
+    result = services.log_out(
+        user=user, presented=[plain, access], scope=Scope.SESSION, client=device
+    )
+
+    assert result.event is None
+    assert not tokens.is_blacklisted(access)
+
+
+class NoReplica:
+    """A router to a replica that is not there: what reads it fails."""
+
+    def db_for_read(self, model, **hints):
+        return "replica" if model._meta.app_label in {"accounts", "token_blacklist"} else None
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_what_decides_is_read_from_the_primary_database(
+    settings, user, device, phone, laptop, is_in, client, scope
+):
+    settings.DATABASE_ROUTERS = [f"{__name__}.NoReplica"]
+    client.force_login(user)
+    assert client.get("/admin/login/").status_code == 200
+
+    assert is_in(phone.access)
+    services.log_out(user=user, presented=[phone.access], scope=scope, client=device)
+
+    assert is_in(phone.access) == (scope == Scope.OTHERS)

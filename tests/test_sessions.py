@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth import aget_user, get_user, update_session_auth_hash
+from django.contrib.auth import aget_user, get_user, login, logout, update_session_auth_hash
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -466,3 +466,17 @@ def test_an_anonymous_session_is_never_seen(call, django_assert_num_queries):
         call(SessionStore(key), "load")
 
     assert row(key).last_seen_at is None
+
+
+def test_a_browser_that_logs_out_and_in_again_in_one_request_is_in(rf, user, stranger):
+    request = rf.get("/")
+    request.session = SessionStore()
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    request.session.save()
+
+    logout(request)
+    login(request, stranger, backend="django.contrib.auth.backends.ModelBackend")
+    request.session.save()
+
+    assert Session.objects.get(user=stranger)
+    assert not Session.objects.filter(user=user).exists()

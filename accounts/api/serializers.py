@@ -131,7 +131,7 @@ class TokenObtainPairSerializer(SimpleJWTObtain):
         user: User = self.user  # type: ignore[assignment] # set by now, or that has raised
         pair = services.log_in(
             user=user,
-            client=ClientInfo.from_request(self.context["request"]),
+            client=_client(self),
             mint=self.get_token,  # type: ignore[arg-type] # what it mints is of ``token_class``
         )
         if api_settings.UPDATE_LAST_LOGIN:
@@ -152,8 +152,14 @@ class TokenRefreshSerializer(SimpleJWTRefresh):
             if not api_settings.ROTATE_REFRESH_TOKENS:
                 tokens.find_login(token)
                 return {"access": str(token.access_token)}
-            client = ClientInfo.from_request(self.context["request"])
+            client = _client(self)
             pair = services.refresh(token=token, client=client)
         except TokenError as error:
             raise simplejwt.TokenError("Token is invalid or expired") from error
         return {"refresh": str(pair.refresh), "access": str(pair.access)}
+
+
+def _client(serializer: serializers.BaseSerializer[Any]) -> ClientInfo:
+    """Return the client, where SimpleJWT's view or a host's own has passed the request on."""
+    request = serializer.context.get("request")
+    return ClientInfo() if request is None else ClientInfo.from_request(request)

@@ -90,7 +90,7 @@ def follow_rotation(*, token: RefreshToken) -> None:
 
     Raises ``TokenRevoked`` if its login has ended, or may not be refreshed any more.
     """
-    session = Session.objects.token(token.sid).first() if token.sid else None
+    session = Session.objects.primary().token(token.sid).first() if token.sid else None
     current = session.refresh_jti if session else ""
     if session is None or not current or not _rotate(session, current, token):
         raise TokenRevoked

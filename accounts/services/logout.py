@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.db import transaction
-from django.db.models import DateTimeField, Exists, F, Q, Value
+from django.db.models import DateTimeField, Exists, F, OuterRef, Q, Value
 from django.db.models.functions import Least
 from django.utils import timezone
 
@@ -51,8 +51,9 @@ def log_out(
     """End logins of a user who asked for it.
 
     ``presented`` are verified tokens of this user: the first names the login, the others belong
-    to the same one. ``session_key`` is that of the user's browser session, where one came along.
-    If the login that is named has ended already, nothing changes.
+    to the same one, as far as plain SimpleJWT's tell. ``session_key`` is that of the user's
+    browser session, where one came along. If the login that is named has ended already, nothing
+    changes.
     """
     try:
         with transaction.atomic(using=database()):
@@ -102,7 +103,10 @@ def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> 
 def _end_session(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
     jtis = [token.jti for token in presented]
     ended = _browser(session_key)
-    if presented[0].sid is not None:
+    if presented[0].sid is None:
+        if tokens.is_blacklisted(presented[0]):
+            raise _AlreadyEnded
+    else:
         # Locked, so that a refresh in flight cannot change which refresh token is the current one.
         session = tokens.named_login(presented[0], user).select_for_update().first()
         if session is None:
@@ -121,9 +125,16 @@ def _end_session(user: User, presented: Sequence[LoginToken], session_key: str) 
 def _end_refresh_tokens(
     user: User, presented: Sequence[LoginToken], session_key: str
 ) -> tuple[int, int]:
-    # The other logins lose their refresh token and run out with their access token. All of the
-    # rows are locked by this one statement, in whose wake no refresh in flight can succeed.
-    Session.objects.of(user).filter(kind=Session.Kind.TOKEN).update(
+    # The other logins lose their refresh token and run out with their access token; one whose
+    # refresh token is blacklisted has ended already. All of the rows are locked by this one
+    # statement, and with them the user's version: in its wake no refresh in flight can succeed.
+    turn = TokenVersion.objects.select_for_update().filter(user=user)
+    Session.objects.of(user).filter(
+        ~tokens.blacklisted(OuterRef("refresh_jti")),
+        kind=Session.Kind.TOKEN,
+        user__in=turn.values("user"),
+    ).update(
+        # In this order: MySQL's UPDATE sees what it has just set.
         previous_refresh_jti=F("refresh_jti"),
         refresh_jti="",
         expire_date=Least(

@@ -34,7 +34,9 @@ def retried(service: Callable[P, R]) -> Callable[P, R]:
             return service(*args, **kwargs)
         except (IntegrityError, OperationalError) as error:
             undone = isinstance(error, IntegrityError) or (
-                getattr(error.__cause__, "sqlstate", "") in UNDONE_SQLSTATES
+                # psycopg's name for it, then psycopg2's.
+                getattr(error.__cause__, "sqlstate", getattr(error.__cause__, "pgcode", ""))
+                in UNDONE_SQLSTATES
             )
             if not undone or transaction.get_connection(database()).in_atomic_block:
                 raise

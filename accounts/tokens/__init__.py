@@ -1,7 +1,8 @@
-"""The tokens: the only module that knows SimpleJWT's token classes and tables."""
+"""The tokens: nothing above this module knows SimpleJWT's token classes."""
 
 from accounts.tokens.blacklist import blacklist_all as blacklist_all
 from accounts.tokens.blacklist import blacklist_jtis as blacklist_jtis
+from accounts.tokens.blacklist import blacklisted as blacklisted
 from accounts.tokens.blacklist import forget_raw as forget_raw
 from accounts.tokens.blacklist import is_blacklisted as is_blacklisted
 from accounts.tokens.blacklist import record as record
@@ -16,5 +17,6 @@ from accounts.tokens.jwt import decode_refresh as decode_refresh
 from accounts.tokens.jwt import rotate as rotate
 from accounts.tokens.logins import Login as Login
 from accounts.tokens.logins import find_login as find_login
+from accounts.tokens.logins import is_allowed as is_allowed
 from accounts.tokens.logins import named_login as named_login
 from accounts.tokens.logins import version_of as version_of

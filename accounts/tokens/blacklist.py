@@ -18,7 +18,7 @@ from accounts.tokens.jwt import LoginToken, RefreshToken, decode_refresh
 
 def record(user: User, *tokens: LoginToken) -> None:
     """Make sure that SimpleJWT's outstanding tokens have a row for each of these."""
-    OutstandingToken.objects.bulk_create(
+    OutstandingToken.objects.using(router.db_for_write(OutstandingToken)).bulk_create(
         [
             OutstandingToken(
                 user_id=user.pk,
@@ -46,7 +46,8 @@ def blacklist_all(user: User, *, keep: Sequence[str] | QuerySet[Any, Any] = ()) 
 
 def is_blacklisted(token: LoginToken) -> bool:
     """Whether SimpleJWT's blacklist has this token."""
-    return BlacklistedToken.objects.filter(token__jti=token.jti).exists()
+    primary = BlacklistedToken.objects.using(router.db_for_write(BlacklistedToken))
+    return primary.filter(token__jti=token.jti).exists()
 
 
 def forget_raw(outstanding: OutstandingToken) -> RefreshToken | None:

@@ -11,7 +11,7 @@ from django.db.models import OuterRef, QuerySet
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
-from accounts.exceptions import TokenReused, TokenRevoked
+from accounts.exceptions import TokenReused, TokenRevoked, UserInactive
 from accounts.models import Session, TokenVersion, User, password_hashes
 from accounts.tokens.blacklist import blacklisted
 from accounts.tokens.jwt import AccessToken, LoginToken, RefreshToken
@@ -34,15 +34,16 @@ def find_login(token: LoginToken) -> Login:
     neither this token nor the login's refresh token. Read from the primary database: a replica
     may not know yet that the login has ended.
 
-    Raises ``TokenRevoked`` if any of it does not hold, ``TokenReused`` if the login stands but a
-    newer refresh token has replaced this one.
+    Raises ``TokenRevoked`` if any of it does not hold: ``TokenReused`` if the login stands but a
+    newer refresh token has replaced this one, ``UserInactive`` if nothing but the user is the
+    matter.
     """
     if (sid := token.sid) is None:
         return _find_plain_login(token)
     # Of a refresh token, the row itself knows whether it is the current one.
     jtis = [OuterRef("refresh_jti")] + [token.jti] * isinstance(token, AccessToken)
     session = (
-        Session.objects.using(router.db_for_write(Session))
+        Session.objects.primary()
         .token(sid)
         .alive()
         .filter(~blacklisted(*jtis))
@@ -55,13 +56,14 @@ def find_login(token: LoginToken) -> Login:
     user = session.user
     if (
         str(getattr(user, api_settings.USER_ID_FIELD)) != token.user_id
-        or not user.is_active
         or session.auth_hash not in password_hashes(user)
         or version_of(user) != token.version
     ):
         raise TokenRevoked
     if isinstance(token, RefreshToken) and token.jti != session.refresh_jti:
         raise TokenReused if session.refresh_jti else TokenRevoked
+    if not is_allowed(user):
+        raise UserInactive(user)
     return Login(user=user, session=session, token=token)
 
 
@@ -77,13 +79,20 @@ def _find_plain_login(token: LoginToken) -> Login:
     except (get_user_model().DoesNotExist, ValueError, ValidationError) as error:
         # The last two: an id from before the host changed the type of its user's key.
         raise TokenRevoked from error
-    if not user.is_active or version_of(user) != token.version:
+    if version_of(user) != token.version:
         raise TokenRevoked
     if api_settings.CHECK_REVOKE_TOKEN and token.password_hash != get_md5_hash_password(
         user.password
     ):
         raise TokenRevoked
+    if not is_allowed(user):
+        raise UserInactive(user)
     return Login(user=user, session=None, token=token)
+
+
+def is_allowed(user: User) -> bool:
+    """Whether a user may log in at all: active, and by SimpleJWT's ``USER_AUTHENTICATION_RULE``."""
+    return bool(user.is_active and api_settings.USER_AUTHENTICATION_RULE(user))
 
 
 def named_login(
@@ -97,7 +106,8 @@ def named_login(
     if (sid := token.sid) is None:
         return Session.objects.none()
     sessions = (
-        Session.objects.of(user)
+        Session.objects.primary()
+        .of(user)
         .token(sid)
         .alive()
         .filter(~blacklisted(token.jti), auth_hash__in=password_hashes(user))

@@ -33,8 +33,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
 def _start(data_dir: Path) -> str:
     # Its lock and, for a long path, its socket lie here: in a folder of this user alone.
     runtime_dir = Path(tempfile.gettempdir()) / f"drf-logout-{os.getuid()}"
-    (runtime_dir / "python_PostgresServer").mkdir(parents=True, exist_ok=True)
-    runtime_dir.chmod(0o700)
+    try:
+        (runtime_dir / "python_PostgresServer").mkdir(parents=True, exist_ok=True)
+        runtime_dir.chmod(0o700)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{runtime_dir} is not ours: {error}") from error
     os.environ["XDG_RUNTIME_DIR"] = str(runtime_dir)
     try:
         # Installed for development only, and it reads the variable above when imported.

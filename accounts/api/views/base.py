@@ -23,7 +23,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
-from rest_framework.views import APIView, set_rollback
+from rest_framework.views import APIView, exception_handler, set_rollback
 
 from accounts import audit, services
 from accounts.api import contracts
@@ -98,6 +98,10 @@ class ContractView(APIView):
             response = super().dispatch(request, *args, **kwargs)
         self.log_answer(response.status_code)
         return _private(response, language)
+
+    def get_exception_handler(self) -> Callable[[Exception, Any], Response | None]:
+        """Return DRF's own: a host's may answer in statuses that the contract does not know."""
+        return exception_handler
 
     def handle_exception(self, exc: Exception) -> Response:
         """Turn any exception into the contract's error."""
@@ -191,7 +195,7 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
 
 def _reason(exc: APIException) -> str:
     if isinstance(exc, InvalidToken):
-        return exc.code
+        return exc.reason
     codes = exc.get_codes()
     return codes if isinstance(codes, str) else "invalid"
 

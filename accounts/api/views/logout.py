@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
@@ -18,7 +18,7 @@ from accounts.api import contracts
 from accounts.api.views.base import ContractView, Refused
 from accounts.authentication import EXPIRED, read_bearer
 from accounts.conf import conf
-from accounts.exceptions import TokenError, TokenExpired, TokenInvalid, TokenRevoked
+from accounts.exceptions import TokenError, TokenExpired, TokenInvalid, TokenRevoked, UserInactive
 from accounts.models import User
 from accounts.ratelimit import address_key, rate_limit
 from accounts.services import Scope
@@ -140,7 +140,10 @@ class LogoutView(ContractView):
     ) -> None:
         """Find who asks, end what they ask for, and tell Django."""
         proof = named if isinstance(self.bearer, TokenExpired) and named else bearer
-        user = tokens.find_login(proof).user
+        try:
+            user = tokens.find_login(proof).user
+        except UserInactive as error:
+            user = cast("User", error.user)
         if named is not None and named.version != tokens.version_of(user):
             raise TokenRevoked
         if named is None or proof is named:

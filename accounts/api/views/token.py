@@ -95,11 +95,14 @@ class TokenView(ContractView):
     def _log_in(self, request: Request) -> services.TokenPair:
         fields = validated(PasswordGrantSerializer, request)
         password = fields.pop("password")
-        known = services.find_user(**fields)
+        name = next(iter(fields.values()))
+        attempts = [_attempt_from_address(request), _attempt_at(request, f"name:{name.casefold()}")]
+        if (known := services.find_user(**fields)) is not None:
+            # However it is named: by username, by address, in whatever spelling finds it.
+            attempts.append(_attempt_at(request, f"user:{known.pk}"))
         # A name that is nobody's is tried all the same, for a failure to take as long.
-        username = known.get_username() if known else next(iter(fields.values()))
-        account = f"user:{known.pk}" if known else f"name:{username.casefold()}"
-        user = _authenticate(request, account, username=username, password=password)
+        username = known.get_username() if known else name
+        user = _authenticate(request, attempts, username=username, password=password)
         if user is None:
             raise OAuthError("Wrong credentials", "invalid_grant")
         pair = services.log_in(user=user, client=self.client)
@@ -139,7 +142,7 @@ class ReauthenticateView(ContractView):
         login = Login(user=cast("User", request.user), session=token.session, token=token)
         user = _authenticate(
             request,
-            f"user:{login.user.pk}",
+            [_attempt_from_address(request), _attempt_at(request, f"user:{login.user.pk}")],
             username=login.user.get_username(),
             password=password,
         )
@@ -164,15 +167,21 @@ class ReauthenticateView(ContractView):
         )
 
 
-def _authenticate(request: Request, account: str, username: str, password: str) -> User | None:
-    """Check a password, within the limits on guessing by address and by account."""
-    attempts = [
-        Attempts(request, name="address", key=address_key(request), rate=conf.address_rate),
-        Attempts(request, name="password", key=account, rate=conf.password_rate),
-    ]
+def _authenticate(
+    request: Request, attempts: list[Attempts], *, username: str, password: str
+) -> User | None:
+    """Check a password; what succeeds does not count against the limits on guessing."""
     user = authenticate(request._request, username=username, password=password)
-    if user is None or not user.is_active:
+    if user is None or not tokens.is_allowed(user):
         return None
     for attempt in attempts:
         attempt.succeed()
     return user
+
+
+def _attempt_from_address(request: Request) -> Attempts:
+    return Attempts(request, name="address", key=address_key(request), rate=conf.address_rate)
+
+
+def _attempt_at(request: Request, account: str) -> Attempts:
+    return Attempts(request, name="password", key=account, rate=conf.password_rate)
