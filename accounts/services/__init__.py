@@ -3,9 +3,9 @@
 Every service takes effect as a whole or not at all, and returns after its commit (unless the
 caller has a transaction open). Two rules keep them safe beside each other:
 
-- Log-ins, and the scopes ``others`` and ``global``, lock the user's ``TokenVersion`` first, so that
-  they take turns: a log-in is ended with the others or begins after them. Nothing locks rows of
-  several logins but in a single statement, so that no two wait for each other.
+- Log-ins, and the scopes that end several, lock the user's ``TokenVersion`` first, so that they
+  take turns: a log-in is ended with the others or begins after them. Nothing locks rows of several
+  logins but in a single statement, so that no two wait for each other.
 - A refresh changes the login's row only if its token is still the current one there, and the end
   of a login takes that row away: whichever commits first, no live token is left behind.
 """
