@@ -11,8 +11,7 @@ from django.core.cache import cache
 
 from accounts import services
 from accounts.clients import ClientInfo
-
-PASSWORD = "password123"
+from tests.http import PASSWORD, Clients
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +69,19 @@ def security_log(caplog):
     logger.addHandler(caplog.handler)
     yield lambda: [json.loads(r.getMessage()) for r in caplog.records if r.name == logger.name]
     logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def clients(live_server):
+    """Phones and browsers that talk to the served project."""
+    clients = Clients(live_server.url)
+    yield clients
+    clients.close()
+
+
+@pytest.fixture
+def ana(user):
+    """The user, who may enter the admin."""
+    user.is_staff = True
+    user.save()
+    return user

@@ -12,8 +12,7 @@ from typing import Any, Self
 import requests
 from django.db import connection
 
-from tests.conftest import PASSWORD
-
+PASSWORD = "password123"
 TIMEOUT = 30
 
 

@@ -25,7 +25,7 @@ from accounts.exceptions import AppendOnly
 from accounts.models import LogoutEvent
 from accounts.tokens import AccessToken, RefreshToken
 from tests.conftest import PASSWORD
-from tests.http import PLAIN, V1, Clients, dump, table_away
+from tests.http import PLAIN, V1, dump, table_away
 
 SCOPES = ["session", "others", "refresh_tokens", "global"]
 
@@ -42,20 +42,6 @@ urlpatterns = [
     re_path(r"(?s)^echo/(?P<anything>.*)$", EchoView.as_view()),
     path("", include("authproject.urls")),
 ]
-
-
-@pytest.fixture
-def clients(live_server):
-    clients = Clients(live_server.url)
-    yield clients
-    clients.close()
-
-
-@pytest.fixture
-def ana(user):
-    user.is_staff = True
-    user.save()
-    return user
 
 
 @pytest.fixture(params=[V1, PLAIN], ids=["v1", "plain"])

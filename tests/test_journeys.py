@@ -20,7 +20,7 @@ from accounts.models import Session, TokenVersion
 from accounts.permissions import RecentlyAuthenticated
 from accounts.tokens import AccessToken, RefreshToken
 from tests.conftest import PASSWORD
-from tests.http import PLAIN, PLAIN_API, V1, Clients, dump, table_away
+from tests.http import PLAIN, PLAIN_API, V1, dump, table_away
 
 SCOPES = ["session", "others", "refresh_tokens", "global"]
 ENDPOINTS = ["logout", "logout/all"]
@@ -40,20 +40,6 @@ urlpatterns = [
     path("vault", VaultView.as_view()),
     path("", include("authproject.urls")),
 ]
-
-
-@pytest.fixture
-def clients(live_server):
-    clients = Clients(live_server.url)
-    yield clients
-    clients.close()
-
-
-@pytest.fixture
-def ana(user):
-    user.is_staff = True
-    user.save()
-    return user
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from rest_framework_simplejwt.views import (
 from accounts.models import LogoutEvent, Session, TokenVersion
 from accounts.tokens import AccessToken, RefreshToken
 from tests.conftest import PASSWORD
-from tests.http import PLAIN, V1, Clients, dump, table_away
+from tests.http import PLAIN, V1, dump, table_away
 
 ADMIN_PASSWORD = "a long password of the administrator"
 
@@ -65,20 +65,6 @@ class Secrets(set):
                 for name in ("access", "refresh", "session_key")
                 if getattr(client, name, "")
             )
-
-
-@pytest.fixture
-def clients(live_server):
-    clients = Clients(live_server.url)
-    yield clients
-    clients.close()
-
-
-@pytest.fixture
-def ana(user):
-    user.is_staff = True
-    user.save()
-    return user
 
 
 @pytest.fixture
