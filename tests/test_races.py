@@ -520,7 +520,8 @@ def test_a_browser_request_in_flight_revives_no_browser_login(user, admin_user):
         )
 
         assert ended.status_code == 200
-        assert not Session.objects.exists()
+        # A request that came too late for the login may begin an anonymous session: nobody's.
+        assert not Session.objects.exclude(user=None).exists()
         response = Client(headers={"Cookie": f"sessionid={cookie}"}).get("/admin/")
         assert response.status_code == 302
 
