@@ -276,7 +276,7 @@ def test_the_last_page_within_the_bound_can_be_opened(monkeypatch, admin_client,
 def test_an_event_shows_everything_that_is_on_record(admin_client, user, phone, device):
     event = services.log_out(
         user=user, presented=[phone.access], scope=Scope.GLOBAL, client=device
-    ).event
+    ).events[0]
 
     text = admin_client.get(f"{LIST}{event.pk}/change/").content.decode()
 

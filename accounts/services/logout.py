@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from django.db import transaction
@@ -14,25 +12,11 @@ from django.utils import timezone
 
 from accounts import tokens
 from accounts.clients import ClientInfo
-from accounts.models import LogoutEvent, Session, TokenVersion, User
+from accounts.models import Session, TokenVersion, User, hash_key
+from accounts.services.endings import end_sessions
+from accounts.services.recording import UNCHANGED, Cause, LogoutResult, Scope, record
 from accounts.services.transactions import database, retried
-from accounts.sessions import hash_key
-from accounts.signals import login_ended
 from accounts.tokens import AccessToken, LoginToken
-
-Scope = LogoutEvent.Scope
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogoutResult:
-    """What ended. ``event`` is None where there was nothing to end, and so nothing to record."""
-
-    sessions_ended: int
-    tokens_revoked: int
-    event: LogoutEvent | None
-
-
-UNCHANGED: Final = LogoutResult(sessions_ended=0, tokens_revoked=0, event=None)
 
 
 class _AlreadyEnded(Exception):
@@ -44,7 +28,7 @@ def log_out(
     *,
     user: User,
     presented: Sequence[LoginToken],
-    scope: LogoutEvent.Scope,
+    scope: Scope,
     client: ClientInfo,
     session_key: str = "",
 ) -> LogoutResult:
@@ -60,40 +44,25 @@ def log_out(
             sessions_ended, tokens_revoked = _ENDINGS[scope](user, presented, session_key)
             if not sessions_ended and not tokens_revoked:
                 return UNCHANGED
-            event = _record(
+            return record(
                 user=user,
                 scope=scope,
+                cause=Cause(client=client),
                 session_id=presented[0].sid,
                 token_jti=presented[0].jti,
                 sessions_ended=sessions_ended,
                 tokens_revoked=tokens_revoked,
-                client=client,
             )
     except _AlreadyEnded:
         return UNCHANGED
-    return LogoutResult(sessions_ended=sessions_ended, tokens_revoked=tokens_revoked, event=event)
 
 
-@retried
 def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> LogoutResult:
     """End a browser login whose owner asked for it, as Django's own ``logout()`` does."""
-    with transaction.atomic(using=database()):
-        session = (
-            Session.objects.of(user).browser(hash_key(session_key)).select_for_update().first()
-        )
-        if session is None:
-            return UNCHANGED
-        session.delete()
-        event = _record(
-            user=user,
-            scope=Scope.SESSION,
-            session_id=session.sid,
-            token_jti="",  # nosec: a browser login has no token
-            sessions_ended=1,
-            tokens_revoked=0,
-            client=client,
-        )
-    return LogoutResult(sessions_ended=1, tokens_revoked=0, event=event)
+    return end_sessions(
+        sessions=Session.objects.of(user).browser(hash_key(session_key)),
+        cause=Cause(client=client),
+    )
 
 
 # What each scope ends: each takes the user, the presented tokens and the key of the browser session
@@ -158,7 +127,7 @@ def _end_all(user: User, presented: Sequence[LoginToken], session_key: str) -> t
 
 
 def _end_others(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
-    TokenVersion.objects.lock(user)
+    TokenVersion.objects.lock(user.pk)
     named = presented[0]
     if named.sid is None:
         if tokens.is_blacklisted(named):
@@ -207,34 +176,3 @@ def _browser(session_key: str) -> Q:
     if not session_key:
         return Q(pk__in=())
     return Q(kind=Session.Kind.BROWSER, session_key=hash_key(session_key))
-
-
-def _record(
-    *,
-    user: User,
-    scope: LogoutEvent.Scope,
-    session_id: uuid.UUID | None,
-    token_jti: str,
-    sessions_ended: int,
-    tokens_revoked: int,
-    client: ClientInfo,
-) -> LogoutEvent:
-    event = LogoutEvent.objects.create(
-        user=user,
-        username=user.get_username(),
-        initiator=LogoutEvent.Initiator.USER,
-        reason=LogoutEvent.Reason.LOGOUT,
-        scope=scope,
-        session_id=session_id,
-        token_jti=token_jti,
-        sessions_ended=sessions_ended,
-        tokens_revoked=tokens_revoked,
-        ip_address=client.ip_address,
-        user_agent=client.user_agent,
-        request_id=client.request_id,
-    )
-    # What a receiver does wrong is its own affair, for the login has ended.
-    transaction.on_commit(
-        lambda: login_ended.send_robust(sender=LogoutEvent, event=event), using=database()
-    )
-    return event

@@ -14,7 +14,7 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken as SimpleJWTAccessToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 from rest_framework_simplejwt.tokens import Token as SimpleJWTToken
-from rest_framework_simplejwt.utils import datetime_from_epoch
+from rest_framework_simplejwt.utils import datetime_from_epoch, datetime_to_epoch
 
 from accounts.exceptions import TokenExpired, TokenInvalid
 from accounts.models import Session, User
@@ -102,10 +102,14 @@ class RefreshToken(_LoginClaims, SimpleJWTRefreshToken):
 
     access_token_class = AccessToken
 
-    if TYPE_CHECKING:
+    @property
+    def access_token(self) -> AccessToken:
+        """A new access token of the same login, which does not outlive this token."""
+        access: AccessToken = super().access_token  # type: ignore[assignment] # our class of it
+        access["exp"] = min(access["exp"], self["exp"])
+        return access
 
-        @property
-        def access_token(self) -> AccessToken: ...
+    if TYPE_CHECKING:
 
         @classmethod
         def for_user(cls, user: User) -> Self: ...  # type: ignore[override] # of fewer types
@@ -171,6 +175,12 @@ def bind(token: RefreshToken, *, sid: uuid.UUID, version: int) -> None:
     """Make a fresh refresh token, and so each access token minted from it, the login's."""
     token[SESSION_CLAIM] = str(sid)
     token[VERSION_CLAIM] = version
+
+
+def limit(token: RefreshToken, end: datetime | None) -> None:
+    """Let a token expire at the end of its login, if that comes first."""
+    if end is not None:
+        token["exp"] = min(token["exp"], datetime_to_epoch(end))
 
 
 def rotate(token: RefreshToken) -> RefreshToken:
