@@ -120,7 +120,7 @@ class Conf:
     def clear_site_data(self) -> tuple[str, ...]:
         """What a browser is told to clear when it has logged out."""
         value = tuple(self._list("CLEAR_SITE_DATA"))
-        if not set(value) <= set(CLEARABLE):
+        if any(kind not in CLEARABLE for kind in value):
             raise ValueError(f"must be a list of {', '.join(CLEARABLE)}")
         return value
 

@@ -229,7 +229,7 @@ class TokenVersionQuerySet(models.QuerySet["TokenVersion"]):
         """Make every token of the user, minted until now, worthless; locks as ``lock()`` does."""
         version = self.filter(user=user)
         # A user who was read together with their version may be known to have none.
-        known_missing = not hasattr(user, "token_version")
+        known_missing = user._state.fields_cache.get("token_version", user) is None
         if known_missing or not version.update(version=F("version") + 1):
             try:
                 with transaction.atomic(using=self.db):

@@ -48,24 +48,29 @@ class SessionStore(DatabaseStore):
         return self._row if self._is_login() else None
 
     def _get_session_from_db(self) -> Session | None:
-        self._take_row(self._rows(self.session_key).first())
-        if self._row is not None:
-            self._row.touch()
-        return self._row
-
-    async def _aget_session_from_db(self) -> Session | None:
-        self._take_row(await self._rows(self.session_key).afirst())
-        if self._row is not None:
-            await self._row.atouch()
-        return self._row
-
-    def _take_row(self, row: Session | None) -> None:
+        row = self._rows(self.session_key).first()
         if row is not None and row.run_out_by is not None:
             services.after_request(partial(services.run_out, session=row))
             row = None
+        if row is not None:
+            row.touch()
+        return self._take_row(row)
+
+    async def _aget_session_from_db(self) -> Session | None:
+        row = await self._rows(self.session_key).afirst()
+        if row is not None and row.run_out_by is not None:
+            record = partial(services.run_out, session=row)
+            await sync_to_async(services.after_request)(record)
+            row = None
+        if row is not None:
+            await row.atouch()
+        return self._take_row(row)
+
+    def _take_row(self, row: Session | None) -> Session | None:
         self._row = row
         if row is None:
             self._session_key = None
+        return row
 
     def exists(self, session_key: str) -> bool:
         return self._rows(session_key).exists()

@@ -313,24 +313,24 @@ def test_a_token_of_no_login_has_no_rotation_to_follow(plain):
 # Re-authenticating
 
 
-def test_a_re_authentication_marks_its_own_login(phone, laptop):
-    services.reauthenticate(login=tokens.find_login(phone.access))
+def test_a_re_authentication_marks_its_own_login(user, phone, laptop):
+    services.reauthenticate(session=tokens.find_login(phone.access).session, user=user)
 
     assert tokens.find_login(phone.access).session.recently_reauthenticated
     assert not tokens.find_login(laptop.access).session.recently_reauthenticated
 
 
-def test_an_ended_login_is_not_re_authenticated(phone, log_out):
+def test_an_ended_login_is_not_re_authenticated(user, phone, log_out):
     login = tokens.find_login(phone.access)
     log_out(phone.access)
 
     with pytest.raises(TokenRevoked):
-        services.reauthenticate(login=login)
+        services.reauthenticate(session=login.session, user=user)
 
 
-def test_a_login_without_a_row_is_not_re_authenticated(plain):
+def test_a_login_without_a_row_is_not_re_authenticated(user, plain):
     with pytest.raises(NotReauthenticable):
-        services.reauthenticate(login=tokens.find_login(plain))
+        services.reauthenticate(session=tokens.find_login(plain).session, user=user)
 
 
 # Logging out, with tokens of ours
