@@ -131,18 +131,19 @@ def run_out(*, session: Session) -> LogoutResult:
 
 
 def discard(*, session: Session) -> LogoutResult:
-    """End a browser login whose session Django throws away.
+    """End a login that is refused, or thrown away, for its password is not the user's any more.
 
-    It does so when another user logs in in the same browser, and when it finds that the password
-    has changed.
+    Django also throws a browser's session away when another user logs in in the same browser.
     """
+    sessions = Session.objects.filter(pk=session.pk)
     user = session.user
-    if user is not None and session.auth_hash not in password_hashes(user):
-        return end_outdated(user=user)
-    return end_sessions(
-        sessions=Session.objects.filter(pk=session.pk),
-        cause=Cause(reason=Reason.DISCARDED, initiator=Initiator.SYSTEM),
-    )
+    if user is None or session.auth_hash in password_hashes(user):
+        cause = Cause(reason=Reason.DISCARDED, initiator=Initiator.SYSTEM)
+    else:
+        # Unless the login has meanwhile turned out to be the one that changed it.
+        sessions = sessions.filter(auth_hash=session.auth_hash)
+        cause = Cause(reason=Reason.PASSWORD_CHANGED, initiator=Initiator.POLICY)
+    return end_sessions(sessions=sessions, cause=cause)
 
 
 def end_outdated(*, user: User) -> LogoutResult:
