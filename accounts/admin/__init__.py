@@ -5,3 +5,5 @@ A host whose user admin shall end logins too adds one mixin to it: ``EndLoginsMi
 
 from accounts.admin.events import LogoutEventAdmin as LogoutEventAdmin
 from accounts.admin.paginator import BoundedPaginator as BoundedPaginator
+from accounts.admin.sessions import SessionAdmin as SessionAdmin
+from accounts.admin.users import EndLoginsMixin as EndLoginsMixin

@@ -19,9 +19,14 @@ def midnight(day: date) -> datetime:
     return timezone.make_aware(begins) if settings.USE_TZ else begins
 
 
-def stamp(moment: datetime) -> str:
-    """Write a moment to the second."""
+def to_the_second(moment: datetime) -> str:
+    """Write a moment, in the current time zone, as exactly as people order events."""
     return f"{local(moment):%Y-%m-%d %H:%M:%S}"
+
+
+def to_the_minute(moment: datetime | None) -> str:
+    """Write a moment, in the current time zone, as exactly as a login is seen."""
+    return f"{local(moment):%Y-%m-%d %H:%M}" if moment else ""
 
 
 def utc(moment: datetime) -> str:

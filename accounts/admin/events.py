@@ -16,12 +16,12 @@ from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
-from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
+from accounts.admin import devices
 from accounts.admin.chart import draw
-from accounts.admin.clock import local, midnight, stamp
+from accounts.admin.clock import local, midnight, to_the_second
 from accounts.admin.export import FORMATS, export
 from accounts.admin.paginator import BoundedPaginator
 from accounts.admin.search import matching
@@ -86,12 +86,12 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
     show_facets = admin.ShowFacets.NEVER
 
     class Media:
-        css = {"all": ["accounts/admin/chart.css"]}
+        css = {"all": ["accounts/admin/lists.css"]}
 
     @admin.display(description=_("time"), ordering="occurred_at")
     def time(self, event: LogoutEvent) -> str:
         """The time to the second: what happened first matters."""
-        return stamp(event.occurred_at)
+        return to_the_second(event.occurred_at)
 
     @admin.display(description=_("logins"))
     def logins(self, event: LogoutEvent) -> int:
@@ -105,8 +105,8 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
 
     @admin.display(description=_("device"))
     def device(self, event: LogoutEvent) -> str:
-        """The user agent, as far as it fits."""
-        return Truncator(event.user_agent).chars(40)
+        """What asked for it."""
+        return devices.shown(event.user_agent)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LogoutEvent]:
         """Return the record, newest first."""
