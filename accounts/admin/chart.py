@@ -50,7 +50,7 @@ class Day:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reason:
+class Entry:
     """One entry of the legend."""
 
     series: str
@@ -76,7 +76,7 @@ class Chart:
     axis: str
     bar_width: str
     days: Sequence[Day]
-    reasons: Sequence[Reason]
+    legend: Sequence[Entry]
     lines: Sequence[Line]
 
 
@@ -124,8 +124,8 @@ def _chart(days: Sequence[date], counts: Mapping[tuple[date, str], int]) -> Char
             )
             for number, day in enumerate(days)
         ],
-        reasons=[
-            Reason(series=_series(r), label=capfirst(_label(r)), total=total)
+        legend=[
+            Entry(series=_series(r), label=capfirst(_label(r)), total=total)
             for r, total in totals.items()
         ],
         lines=[

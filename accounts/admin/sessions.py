@@ -1,6 +1,7 @@
 """Live logins in Django's admin: to see, and to end.
 
-No page shows or links what a login is stored under: the primary key is the hash of its session key.
+No page shows what a login is stored under, nor links to it: the primary key of a browser's is the
+hash of its session key. ``sid`` names a login here.
 """
 
 from __future__ import annotations
@@ -175,7 +176,8 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic at
         return None
 
     def _describe(self, session: Session) -> str:
-        parts = (self.owner(session), self.device(session), session.ip_address)
+        seen = _("last seen %(moment)s") % {"moment": self.last_seen(session)}
+        parts = (self.owner(session), self.device(session), session.ip_address, seen)
         return " · ".join(filter(None, parts))
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:  # Any: as Django has it

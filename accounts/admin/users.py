@@ -153,12 +153,11 @@ class EndLoginsMixin(UserAdmin):
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: User | None = None
-    ) -> Any:  # Any: as above
+    ) -> Any:  # Any: as Django has it
         """Let the link to the live logins be shown, to whoever may follow it."""
         fields = super().get_readonly_fields(request, obj)
-        return (
-            fields if obj is None or not self._shows_logins(request) else [*fields, "live_logins"]
-        )
+        shown = obj is not None and self._shows_logins(request)
+        return [*fields, "live_logins"] if shown else fields
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:  # Any: as above
         """Show the link at the end of a user's page."""
@@ -177,8 +176,6 @@ class EndLoginsMixin(UserAdmin):
 
 
 def _each(users: QuerySet[User], service: Callable[..., LogoutResult], cause: Cause) -> int:
-    count = 0
-    for user in users.iterator(chunk_size=1_000):
+    for user in users:
         service(user=user, cause=cause)
-        count += 1
-    return count
+    return len(users)
