@@ -354,7 +354,14 @@ def test_the_admins_logins_are_the_same_for_1_login_and_for_1_000(
     assert len(one) == len(thousand) == (5 if "user" in filters else 4), "\n".join(one)
 
 
-@pytest.mark.parametrize(("step", "number"), [({}, 8), ({"post": "yes"}, 11)], ids=["ask", "end"])
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [
+        pytest.param({}, 8, id="ask"),
+        # Other databases take so many rows by several statements.
+        pytest.param({"post": "yes"}, 11, id="end", marks=pytest.mark.postgresql),
+    ],
+)
 def test_ending_all_logins_in_the_admin_is_the_same_for_1_and_for_10_000(
     request, login, admin_client, step, number
 ):
