@@ -17,3 +17,5 @@ class AccountsConfig(AppConfig):
         """Register the system checks and connect the receivers."""
         # Models are not loaded yet when this module is imported.
         from accounts import checks, receivers  # noqa: F401, PLC0415
+
+        receivers.connect_users()

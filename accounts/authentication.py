@@ -14,11 +14,11 @@ from rest_framework_simplejwt.exceptions import InvalidToken as SimpleJWTInvalid
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import Token
 
-from accounts import audit
+from accounts import audit, services
 from accounts.clients import ClientInfo
-from accounts.exceptions import TokenError, TokenExpired, TokenInvalid, TokenRevoked
+from accounts.exceptions import LoginRunOut, TokenError, TokenExpired, TokenInvalid, TokenRevoked
 from accounts.models import User
-from accounts.tokens import AccessToken, decode_access, find_login
+from accounts.tokens import AccessToken, decode_access
 
 NOT_VALID: Final = pgettext_lazy("accounts", "Token not provided or invalid")
 EXPIRED: Final = pgettext_lazy("accounts", "Token has expired")
@@ -59,6 +59,13 @@ def read_bearer(request: Request) -> str | None:
     return raw
 
 
+def after_end_event(error: TokenRevoked) -> audit.Event:
+    """Return how the security log names the use of a login that has ended."""
+    if isinstance(error, LoginRunOut):
+        return audit.Event.SESSION_EXPIRED
+    return audit.Event.SESSION_USE_AFTER_EXPIRE
+
+
 class JWTAuthentication(SimpleJWTAuthentication):
     """Accept an access token whose login is alive, in one SELECT.
 
@@ -80,14 +87,14 @@ class JWTAuthentication(SimpleJWTAuthentication):
             raise InvalidToken(error) from error
         token = self.get_validated_token(raw.encode(errors="replace"))
         try:
-            login = find_login(token)
+            login = services.find_login(token=token)
         except TokenRevoked as error:
             audit.log(
-                audit.Event.SESSION_USE_AFTER_EXPIRE,
+                after_end_event(error),
                 action="authenticate",
                 target=request.path,
                 success=False,
-                reason="token_revoked",
+                reason=error.code,
                 status=401,
                 client=ClientInfo.from_request(request),
                 user_id=token.user_id,
@@ -109,7 +116,7 @@ class JWTAuthentication(SimpleJWTAuthentication):
     def get_user(self, validated_token: Token) -> User:  # type: ignore[override] # as above
         """Return the user of a verified token whose login is alive. Raises ``InvalidToken``."""
         try:
-            return find_login(cast("AccessToken", validated_token)).user
+            return services.find_login(token=cast("AccessToken", validated_token)).user
         except TokenError as error:
             raise InvalidToken(error) from error
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.utils.module_loading import import_string
 
-from accounts.conf import DEFAULTS, PROPERTIES
+from accounts.conf import DEFAULTS, conf
 
 # Any: Django passes what future versions may add.
 
@@ -37,9 +37,9 @@ def check_settings(
         for name in given
         if name not in DEFAULTS
     ]
-    for name, read in PROPERTIES.items():
+    for name in DEFAULTS:
         try:
-            read()
+            getattr(conf, name.lower())
         except ValueError as error:
             errors.append(Error(f"ACCOUNTS[{name!r}]: {error}.", id="accounts.E002"))
     return errors
@@ -131,5 +131,21 @@ def check_rate_limit_store(
             f"The cache {alias!r} is one process's own: each process counts for itself.",
             hint="Use Redis or Memcached, or run a single process and silence this check.",
             id="accounts.W004",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_timeouts(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check that a login ends by itself at last."""
+    if {"ABSOLUTE_TIMEOUT", "IDLE_TIMEOUT"} & getattr(settings, "ACCOUNTS", {}).keys():
+        return []
+    return [
+        Warning(
+            "A login that is used goes on for ever.",
+            hint="Set ABSOLUTE_TIMEOUT in ACCOUNTS, or **AAL1 of accounts.conf; None is an answer.",
+            id="accounts.W006",
         )
     ]

@@ -56,6 +56,29 @@ class TokenReused(TokenRevoked):
     code = "token_reused"
 
 
+class LoginRunOut(TokenRevoked):
+    """A login is past one of its limits. Its row, ``session``, is still to be ended."""
+
+    code = "login_run_out"
+
+    def __init__(self, session: object) -> None:
+        super().__init__()
+        self.session = session
+
+
+class CredentialsChanged(TokenRevoked):
+    """A login began with a password that is not its user's any more.
+
+    Its row, ``session``, is still to be ended.
+    """
+
+    code = "password_changed"
+
+    def __init__(self, session: object) -> None:
+        super().__init__()
+        self.session = session
+
+
 class NotReauthenticable(AccountsError):
     """A token without a login row cannot carry a re-authentication. Logging in again helps."""
 

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.sessions.base_session import AbstractBaseSession
-from django.db import models, router
+from django.db import IntegrityError, models, router, transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
-from accounts.clients import USER_AGENT_MAX_LENGTH
-from accounts.conf import conf
+from accounts.clients import USER_AGENT_MAX_LENGTH, device_name
+from accounts.conf import TOUCH_INTERVAL, conf
 from accounts.exceptions import AppendOnly
-from accounts.sessions import SessionStore
 
 if TYPE_CHECKING:
     # What the type checker takes the host's AUTH_USER_MODEL for.
     from django.contrib.auth.models import User
+    from django.contrib.sessions.backends.db import SessionStore
 else:
     User = AbstractBaseUser
 
-TOUCH_INTERVAL: Final = timedelta(minutes=1)
-"""``last_seen_at`` is this coarse, so that reading an API does not mean writing to it."""
+
+def hash_key(session_key: str) -> str:
+    """Return what is stored of a session key: its SHA-256, in 64 hexadecimal digits.
+
+    A key is 32 random characters, so its hash cannot be searched for it.
+    """
+    return hashlib.sha256(session_key.encode(errors="replace")).hexdigest()
 
 
 def password_hashes(user: User) -> list[str]:
@@ -46,7 +53,11 @@ class SessionQuerySet(models.QuerySet["Session"]):
 
     def alive(self) -> Self:
         """Keep the rows that have not run out."""
-        return self.filter(expire_date__gt=timezone.now())
+        return self.filter(~_run_out())
+
+    def run_out(self) -> Self:
+        """Keep the rows that are past one of their limits."""
+        return self.filter(_run_out())
 
     def of(self, user: User) -> Self:
         """Keep one user's logins; a stranger's are simply absent."""
@@ -59,6 +70,17 @@ class SessionQuerySet(models.QuerySet["Session"]):
     def token(self, sid: uuid.UUID) -> Self:
         """Keep the token login with this ``sid``."""
         return self.filter(kind=Session.Kind.TOKEN, sid=sid)
+
+
+def _run_out() -> Q:
+    """Match what ``Session.run_out_by`` names a limit of."""
+    now = timezone.now()
+    run_out = Q(expire_date__lte=now)
+    if (idle := conf.idle_timeout) is not None:
+        run_out |= Q(last_seen_at__lte=now - idle)
+    if (absolute := conf.absolute_timeout) is not None:
+        run_out |= Q(authenticated_at__lte=now - absolute)
+    return run_out
 
 
 class Session(AbstractBaseSession):
@@ -92,6 +114,9 @@ class Session(AbstractBaseSession):
     previous_refresh_jti = models.CharField(max_length=255, blank=True, editable=False)
     rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    begins_login = False
+    """Whether saving this row lets somebody log in; the session engine sets it."""
+
     objects = SessionQuerySet.as_manager()  # type: ignore[assignment, misc] # Django's own
 
     class Meta(AbstractBaseSession.Meta):
@@ -114,10 +139,46 @@ class Session(AbstractBaseSession):
         if kwargs.get("force_update"):
             kwargs["update_fields"] = kwargs.get("update_fields") or ENGINE_FIELDS
         super().save(**kwargs)
+        self.begins_login = False
 
     @classmethod
     def get_session_store_class(cls) -> type[SessionStore]:
-        return SessionStore
+        # Imported when asked: the engine stands above the models.
+        store: type[SessionStore] = import_string("accounts.sessions.SessionStore")
+        return store
+
+    @property
+    def device(self) -> str:
+        """What a person calls the device: ``"Firefox on Windows"``."""
+        return device_name(self.user_agent)
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the login ends if it is not used until then."""
+        return min(self._limits().values())
+
+    @property
+    def run_out_by(self) -> LogoutEvent.Reason | None:
+        """The limit that the login is past; None while it is alive."""
+        limits = self._limits()
+        first = min(limits, key=lambda reason: limits[reason])
+        return first if limits[first] <= timezone.now() else None
+
+    def _limits(self) -> dict[LogoutEvent.Reason, datetime]:
+        limits = {LogoutEvent.Reason.EXPIRED: self.expire_date}
+        if (idle := conf.idle_timeout) is not None and self.last_seen_at is not None:
+            limits[LogoutEvent.Reason.IDLE_TIMEOUT] = self.last_seen_at + idle
+        if (end := self.absolute_end) is not None:
+            limits[LogoutEvent.Reason.ABSOLUTE_TIMEOUT] = end
+        return limits
+
+    @property
+    def absolute_end(self) -> datetime | None:
+        """When the login ends whatever is done with it; None if there is no such limit."""
+        limit = conf.absolute_timeout
+        if limit is None or self.authenticated_at is None:
+            return None
+        return self.authenticated_at + limit
 
     @property
     def recently_reauthenticated(self) -> bool:
@@ -160,22 +221,21 @@ ENGINE_FIELDS: Final = (
 class TokenVersionQuerySet(models.QuerySet["TokenVersion"]):
     """Each user's row is also the lock that log-ins and the end of all logins take turns on."""
 
-    def lock(self, user: User) -> TokenVersion:
-        """Return the user's row, locked until the transaction ends.
-
-        Raises ``IntegrityError`` if another transaction made the row in this very moment.
-        """
-        try:
-            return self.select_for_update().get(user=user)
-        except TokenVersion.DoesNotExist:
-            return self.create(user=user)
+    def lock(self, user_id: Any) -> TokenVersion:  # Any: as the host's key is
+        """Return the user's row, made if it is missing, locked until the transaction ends."""
+        return self.select_for_update().get_or_create(user_id=user_id)[0]
 
     def raise_version(self, user: User) -> None:
         """Make every token of the user, minted until now, worthless; locks as ``lock()`` does."""
+        version = self.filter(user=user)
         # A user who was read together with their version may be known to have none.
-        known_missing = not hasattr(user, "token_version")
-        if known_missing or not self.filter(user=user).update(version=F("version") + 1):
-            self.create(user=user, version=1)
+        known_missing = user._state.fields_cache.get("token_version", user) is None
+        if known_missing or not version.update(version=F("version") + 1):
+            try:
+                with transaction.atomic(using=self.db):
+                    self.create(user=user, version=1)
+            except IntegrityError:  # made in this very moment
+                version.update(version=F("version") + 1)
 
 
 class TokenVersion(models.Model):
@@ -238,7 +298,19 @@ class LogoutEvent(models.Model):
         SYSTEM = "system", _("system")
 
     class Reason(models.TextChoices):
+        """Why logins ended."""
+
         LOGOUT = "logout", _("logged out")
+        EXPIRED = "expired", _("expired")
+        IDLE_TIMEOUT = "idle_timeout", _("unused for too long")
+        ABSOLUTE_TIMEOUT = "absolute_timeout", _("lasted too long")
+        MAX_SESSIONS = "max_sessions", _("too many logins")
+        DISCARDED = "discarded", _("browser session discarded")
+        PASSWORD_CHANGED = "password_changed", _("password changed")
+        USER_DEACTIVATED = "user_deactivated", _("user deactivated")
+        USER_DELETED = "user_deleted", _("user deleted")
+        COMPROMISED = "compromised", _("account compromised")
+        ADMINISTRATIVE = "administrative", _("ended by an administrator")
 
     occurred_at = models.DateTimeField(_("time"), default=timezone.now)
     user = models.ForeignKey(

@@ -7,11 +7,12 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from accounts.sessions import current_session
 from accounts.tokens import AccessToken
 
 
 class RecentlyAuthenticated(BasePermission):
-    """Allow a token login that has been re-authenticated lately; refuse others with 403.
+    """Allow a login, by token or by browser, that has been re-authenticated lately; others get 403.
 
     Lately means within ``ACCOUNTS["REAUTHENTICATION_MAX_AGE"]`` of a ``POST reauthenticate``.
     """
@@ -21,5 +22,10 @@ class RecentlyAuthenticated(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Whether the request's own login carries the mark."""
-        session = request.auth.session if isinstance(request.auth, AccessToken) else None
+        if isinstance(request.auth, AccessToken):
+            session = request.auth.session
+        else:
+            session = current_session(request._request)
+            if session is not None and session.user_id != request.user.pk:
+                session = None
         return session is not None and session.recently_reauthenticated

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from django.http import HttpRequest
 from django_ratelimit.core import get_usage
 from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
@@ -63,7 +64,7 @@ class Usage:
 
 
 def count(
-    request: Request, *, name: str, key: str, rate: Rate, increment: bool = True
+    request: HttpRequest | Request, *, name: str, key: str, rate: Rate, increment: bool = True
 ) -> Usage | None:
     """Count a request under a limit's name and a key.
 
@@ -87,7 +88,7 @@ def count(
     return Usage(name=name, rate=rate, count=usage["count"], reset=usage["time_left"] + 1)
 
 
-def address_key(request: Request) -> str:
+def address_key(request: HttpRequest | Request) -> str:
     """Return the client address as a key: all of an IPv6 subscriber's /64 is one client."""
     address = ClientInfo.from_request(request).ip_address
     if address is not None and ":" in address:
@@ -149,7 +150,7 @@ class Attempts:
     guesses no more than the limit are ever evaluated.
     """
 
-    def __init__(self, request: Request, *, name: str, key: str, rate: Rate) -> None:
+    def __init__(self, request: HttpRequest, *, name: str, key: str, rate: Rate) -> None:
         """Begin an attempt. Raises ``Throttled`` or, for it fails closed, ``StoreUnavailable``."""
         self._request = request
         self._arguments: dict[str, Any] = {"key": key, "rate": rate}  # Any: passed on as it is

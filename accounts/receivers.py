@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
+from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db import transaction
-from django.db.models.signals import pre_save
+from django.db.models.signals import post_save, pre_delete, pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 from rest_framework_simplejwt.exceptions import TokenError
@@ -16,8 +19,10 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from accounts import audit, services, tokens
 from accounts.clients import ClientInfo
 from accounts.exceptions import TokenRevoked
-from accounts.models import User
+from accounts.models import LogoutEvent, Session, User
+from accounts.services import Reason
 from accounts.sessions import SessionStore
+from accounts.signals import login_ended
 
 # Any: Django passes its signals' own arguments along.
 
@@ -37,6 +42,49 @@ def on_outstanding_token(instance: OutstandingToken, **kwargs: Any) -> None:
         raise TokenError("Token is blacklisted") from error
 
 
+@receiver(pre_save, sender=Session)
+def on_session_saved(instance: Session, **kwargs: Any) -> None:
+    """Let a browser's login begin as a token's does; the engine has a transaction open."""
+    if instance.begins_login:
+        services.make_room(user_id=instance.user_id, session_key=instance.session_key)
+
+
+def on_user_saved(
+    instance: User,
+    *,
+    created: bool,
+    raw: bool,
+    update_fields: Collection[str] | None = None,
+    **kwargs: Any,
+) -> None:
+    """End the logins that a new password, or a deactivation, ends."""
+    if created or raw:
+        return
+
+    def is_saved(field: str) -> bool:
+        return update_fields is None or field in update_fields
+
+    # What Django's own hook, a validator's password_changed(), is called for: a renewed hash of
+    # the same password is not one.
+    if is_saved("password") and instance._password is not None:  # type: ignore[attr-defined]  # noqa: SLF001 # Django's
+        services.password_changed(user=instance)
+    if is_saved("is_active") and not instance.is_active:
+        services.user_deactivated(user=instance)
+
+
+def on_user_deleted(instance: User, **kwargs: Any) -> None:
+    """End the logins of a user who goes."""
+    services.user_deleted(user=instance)
+
+
+def connect_users() -> None:
+    """Listen to the user model, and to its proxies and children, whose signals are their own."""
+    for model in apps.get_models(include_auto_created=True):
+        if issubclass(model, get_user_model()):
+            post_save.connect(on_user_saved, sender=model)
+            pre_delete.connect(on_user_deleted, sender=model)
+
+
 @receiver(user_logged_in)
 def on_user_logged_in(request: HttpRequest | None, user: User, **kwargs: Any) -> None:
     """Tell a browser's session whose browser it is."""
@@ -45,7 +93,7 @@ def on_user_logged_in(request: HttpRequest | None, user: User, **kwargs: Any) ->
     client = ClientInfo.from_request(request)
     session = getattr(request, "session", None)
     if isinstance(session, SessionStore):
-        session.ip_address, session.user_agent = client.ip_address, client.user_agent
+        session.logged_in = client
     _log(audit.Event.LOGIN_SUCCESS, client, action="login", reason="password", user_id=str(user.pk))
 
 
@@ -67,15 +115,38 @@ def on_user_logged_out(request: HttpRequest | None, user: User | None, **kwargs:
         return
     client = ClientInfo.from_request(request)
     result = services.end_browser_session(user=user, session_key=session.session_key, client=client)
-    if result.event is not None:
+    for event in result.events:
         _log(
             audit.Event.SESSION_LOGOUT,
             client,
             action="logout",
             reason="logout",
             user_id=str(user.pk),
-            session_id=str(result.event.session_id),
+            session_id=str(event.session_id),
         )
+
+
+@receiver(login_ended)
+def on_login_ended(event: LogoutEvent, **kwargs: Any) -> None:
+    """Log what ended though its user did not ask for it."""
+    if event.initiator == LogoutEvent.Initiator.USER:
+        return  # The page or endpoint that was asked logs it, with its answer.
+    expired = event.reason in {Reason.EXPIRED, Reason.IDLE_TIMEOUT, Reason.ABSOLUTE_TIMEOUT}
+    audit.log(
+        audit.Event.SESSION_EXPIRED if expired else audit.Event.SESSION_LOGOUT,
+        action="end_session",
+        target="session",
+        success=True,
+        reason=event.reason,
+        status=None,
+        client=ClientInfo(
+            ip_address=event.ip_address,
+            user_agent=event.user_agent,
+            request_id=event.request_id,
+        ),
+        user_id=str(event.user_id) if event.user_id else None,
+        session_id=str(event.session_id) if event.session_id else None,
+    )
 
 
 def _log(

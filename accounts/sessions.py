@@ -5,58 +5,72 @@ Set ``SESSION_ENGINE = "accounts.sessions"``.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-from django.apps import apps
+from asgiref.sync import sync_to_async
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.exceptions import SessionInterrupted
+from django.http import HttpRequest
 from django.utils import timezone
 
-if TYPE_CHECKING:
-    from accounts.models import Session, SessionQuerySet
+from accounts import services
+from accounts.clients import ClientInfo
+from accounts.models import Session, SessionQuerySet, hash_key
 
 
-def hash_key(session_key: str) -> str:
-    """Return what is stored of a session key: its SHA-256, in 64 hexadecimal digits.
-
-    A key is 32 random characters, so its hash cannot be searched for it.
-    """
-    return hashlib.sha256(session_key.encode(errors="replace")).hexdigest()
+def current_session(request: HttpRequest) -> Session | None:
+    """Return the login that a request's cookie stands for; None if it stands for none of ours."""
+    store = getattr(request, "session", None)
+    return store.login if isinstance(store, SessionStore) else None
 
 
 class SessionStore(DatabaseStore):
     """One browser login, or one anonymous browser session."""
 
-    ip_address: str | None = None
-    user_agent: str = ""
-    """Of the client that logs in; a receiver of ``user_logged_in`` fills both."""
+    logged_in: ClientInfo | None = None
+    """The client that has just logged in; a receiver of ``user_logged_in`` says so."""
 
     _row: Session | None = None
 
     @classmethod
     def get_model_class(cls) -> type[Session]:
-        """Return the model of this app; by name, for models import this module."""
-        return apps.get_model("accounts", "Session")
+        """Return the model of this app."""
+        return Session
+
+    @property
+    def login(self) -> Session | None:
+        """The row, if it is that of somebody's login."""
+        self._get_session()  # type: ignore[attr-defined] # the stubs leave it out
+        return self._row if self._is_login() else None
 
     def _get_session_from_db(self) -> Session | None:
-        self._row = self._rows(self.session_key).alive().first()
-        if self._row is None:
-            self._session_key = None
-        else:
-            self._row.touch()
-        return self._row
+        row = self._rows(self.session_key).first()
+        if row is not None and row.run_out_by is not None:
+            services.after_request(partial(services.run_out, session=row))
+            row = None
+        if row is not None:
+            row.touch()
+        return self._take_row(row)
 
     async def _aget_session_from_db(self) -> Session | None:
-        self._row = await self._rows(self.session_key).alive().afirst()
-        if self._row is None:
+        row = await self._rows(self.session_key).afirst()
+        if row is not None and row.run_out_by is not None:
+            record = partial(services.run_out, session=row)
+            await sync_to_async(services.after_request)(record)
+            row = None
+        if row is not None:
+            await row.atouch()
+        return self._take_row(row)
+
+    def _take_row(self, row: Session | None) -> Session | None:
+        self._row = row
+        if row is None:
             self._session_key = None
-        else:
-            await self._row.atouch()
-        return self._row
+        return row
 
     def exists(self, session_key: str) -> bool:
         return self._rows(session_key).exists()
@@ -65,12 +79,16 @@ class SessionStore(DatabaseStore):
         return await self._rows(session_key).aexists()
 
     def delete(self, session_key: str | None = None) -> None:
-        if (key := session_key or self.session_key) is not None:
+        if (key := session_key or self.session_key) is None:
+            return
+        row = self._row
+        if row is not None and row.user_id is not None and row.session_key == hash_key(key):
+            services.discard(session=row)
+        else:
             self._rows(key).delete()
 
     async def adelete(self, session_key: str | None = None) -> None:
-        if (key := session_key or self.session_key) is not None:
-            await self._rows(key).adelete()
+        await sync_to_async(self.delete)(session_key)
 
     def cycle_key(self) -> None:
         """Give the session a new key; a login stays the same login, with the same ``sid``."""
@@ -115,13 +133,16 @@ class SessionStore(DatabaseStore):
         stored_key = hash_key(session_key)
         row = self._row
         if row is None or row.session_key != stored_key:
-            row = self.get_model_class()(session_key=stored_key)
+            row = Session(session_key=stored_key)
         user_id = None
         if SESSION_KEY in data:
             user_id = get_user_model()._meta.pk.to_python(data[SESSION_KEY])
-        if user_id is not None and user_id != row.user_id:
+        if user_id is not None and (user_id != row.user_id or self.logged_in):
+            client = self.logged_in or ClientInfo()
+            row.begins_login = True
             row.authenticated_at = row.last_seen_at = timezone.now()
-            row.ip_address, row.user_agent = self.ip_address, self.user_agent
+            row.ip_address, row.user_agent = client.ip_address, client.user_agent
+            self.logged_in = None
         row.user_id = user_id
         row.auth_hash = data.get(HASH_SESSION_KEY) or ""
         row.session_data = self.encode(dict(data))
@@ -131,4 +152,4 @@ class SessionStore(DatabaseStore):
 
     def _rows(self, session_key: str | None) -> SessionQuerySet:
         """Return the row of this key, if it is a browser's: no cookie reaches a token login."""
-        return self.get_model_class().objects.primary().browser(hash_key(session_key or ""))
+        return Session.objects.primary().browser(hash_key(session_key or ""))

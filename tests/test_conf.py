@@ -7,10 +7,16 @@ from ipaddress import ip_network
 
 import pytest
 
-from accounts.conf import DEFAULTS, PROPERTIES, Rate, conf
+from accounts.conf import AAL1, AAL2, AAL3, DEFAULTS, Rate, conf
 
 EXPECTED_DEFAULTS = {
+    "IDLE_TIMEOUT": None,
+    "ABSOLUTE_TIMEOUT": None,
+    "MAX_SESSIONS": None,
+    "REAUTHENTICATE_TO_END_OTHERS": {"pages"},
     "TRUSTED_PROXIES": frozenset(),
+    "CLEAR_SITE_DATA": (),
+    "AUDIT_RETENTION": None,
     "REAUTHENTICATION_MAX_AGE": timedelta(minutes=10),
     "LOGOUT_RATE": Rate(limit=20, seconds=300),
     "PASSWORD_RATE": Rate(limit=10, seconds=300),
@@ -18,23 +24,26 @@ EXPECTED_DEFAULTS = {
 }
 
 
+def read(name):
+    return getattr(conf, name.lower())
+
+
 def test_these_are_all_the_settings():
-    assert set(DEFAULTS) == set(PROPERTIES) == set(EXPECTED_DEFAULTS)
+    assert set(DEFAULTS) == set(EXPECTED_DEFAULTS)
 
 
 @pytest.mark.parametrize(("name", "default"), EXPECTED_DEFAULTS.items())
 def test_a_host_without_settings_has_the_defaults(settings, name, default):
     del settings.ACCOUNTS
 
-    assert PROPERTIES[name]() == default
-    assert getattr(conf, name.lower()) == default
+    assert read(name) == default
 
 
 @pytest.mark.parametrize(("name", "default"), EXPECTED_DEFAULTS.items())
 def test_a_setting_that_is_left_out_has_its_default(settings, name, default):
     settings.ACCOUNTS = {}
 
-    assert PROPERTIES[name]() == default
+    assert read(name) == default
 
 
 @pytest.mark.parametrize(
@@ -51,6 +60,22 @@ def test_a_setting_that_is_left_out_has_its_default(settings, name, default):
         ("REAUTHENTICATION_MAX_AGE", timedelta(hours=1), timedelta(hours=1)),
         ("REAUTHENTICATION_MAX_AGE", 90, timedelta(seconds=90)),
         *[
+            (name, value, expected)
+            for name in ("IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT", "AUDIT_RETENTION")
+            for value, expected in (
+                (None, None),
+                (900, timedelta(minutes=15)),
+                (timedelta(days=30), timedelta(days=30)),
+            )
+        ],
+        ("MAX_SESSIONS", 1, 1),
+        ("MAX_SESSIONS", None, None),
+        ("REAUTHENTICATE_TO_END_OTHERS", True, {"pages", "api"}),
+        ("REAUTHENTICATE_TO_END_OTHERS", "pages", {"pages"}),
+        ("REAUTHENTICATE_TO_END_OTHERS", False, set()),
+        ("CLEAR_SITE_DATA", ["cookies", "storage"], ("cookies", "storage")),
+        ("CLEAR_SITE_DATA", ("*",), ("*",)),
+        *[
             (name, value, rate)
             for name in ("LOGOUT_RATE", "PASSWORD_RATE", "ADDRESS_RATE")
             for value, rate in (
@@ -65,7 +90,7 @@ def test_a_setting_that_is_left_out_has_its_default(settings, name, default):
 def test_a_setting_is_what_it_was_set_to(settings, name, value, expected):
     settings.ACCOUNTS = {name: value}
 
-    assert PROPERTIES[name]() == expected
+    assert read(name) == expected
 
 
 @pytest.mark.parametrize(
@@ -78,13 +103,29 @@ def test_a_setting_is_what_it_was_set_to(settings, name, value, expected):
         ("TRUSTED_PROXIES", ["10.0.0.1/8"]),
         ("TRUSTED_PROXIES", [None]),
         ("TRUSTED_PROXIES", [["10.0.0.0/8"]]),
-        ("REAUTHENTICATION_MAX_AGE", 0),
-        ("REAUTHENTICATION_MAX_AGE", -1),
-        ("REAUTHENTICATION_MAX_AGE", timedelta(0)),
-        ("REAUTHENTICATION_MAX_AGE", True),
-        ("REAUTHENTICATION_MAX_AGE", "600"),
+        *[
+            (name, value)
+            for name in (
+                "IDLE_TIMEOUT",
+                "ABSOLUTE_TIMEOUT",
+                "AUDIT_RETENTION",
+                "REAUTHENTICATION_MAX_AGE",
+            )
+            for value in (0, -1, timedelta(0), True, "900", 15.5, 10**20, timedelta(days=36_501))
+        ],
+        # Use is noted once a minute.
+        ("IDLE_TIMEOUT", 60),
+        ("MAX_SESSIONS", 0),
+        ("MAX_SESSIONS", True),
+        ("MAX_SESSIONS", "3"),
+        ("REAUTHENTICATE_TO_END_OTHERS", None),
+        ("REAUTHENTICATE_TO_END_OTHERS", "api"),
+        ("REAUTHENTICATE_TO_END_OTHERS", ["pages"]),
+        ("CLEAR_SITE_DATA", "cookies"),
+        ("CLEAR_SITE_DATA", ["cookie"]),
+        ("CLEAR_SITE_DATA", [["cookies"]]),
+        ("CLEAR_SITE_DATA", None),
         ("REAUTHENTICATION_MAX_AGE", None),
-        ("REAUTHENTICATION_MAX_AGE", 10**20),
         *[
             (name, value)
             for name in ("LOGOUT_RATE", "PASSWORD_RATE", "ADDRESS_RATE")
@@ -98,7 +139,7 @@ def test_a_wrong_value_is_a_value_error(settings, name, value):
     settings.ACCOUNTS = {name: value}
 
     with pytest.raises(ValueError, match=r"."):
-        PROPERTIES[name]()
+        read(name)
 
 
 def test_a_setting_is_read_when_asked(settings):
@@ -107,3 +148,17 @@ def test_a_setting_is_read_when_asked(settings):
 
     settings.ACCOUNTS = {"LOGOUT_RATE": "2/m"}
     assert conf.logout_rate == (2, 60)
+
+
+@pytest.mark.parametrize(
+    ("preset", "idle", "absolute"),
+    [
+        (AAL1, None, timedelta(days=30)),
+        (AAL2, timedelta(hours=1), timedelta(hours=24)),
+        (AAL3, timedelta(minutes=15), timedelta(hours=12)),
+    ],
+)
+def test_the_presets_are_the_limits_of_nist_sp_800_63b_4(settings, preset, idle, absolute):
+    settings.ACCOUNTS = {**preset}
+
+    assert (conf.idle_timeout, conf.absolute_timeout) == (idle, absolute)

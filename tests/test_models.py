@@ -138,14 +138,14 @@ def test_an_update_that_names_its_fields_is_taken_at_its_word(session):
 
 def test_the_version_of_a_user_begins_with_zero(user):
     with transaction.atomic():
-        assert TokenVersion.objects.lock(user).version == 0
-        assert TokenVersion.objects.lock(user).version == 0
+        assert TokenVersion.objects.lock(user.pk).version == 0
+        assert TokenVersion.objects.lock(user.pk).version == 0
 
     assert str(TokenVersion.objects.get(user=user)) == "0"
 
 
 def test_raising_the_version_counts_up_for_this_user_alone(user, stranger):
-    TokenVersion.objects.lock(stranger)
+    TokenVersion.objects.lock(stranger.pk)
 
     TokenVersion.objects.raise_version(user)
     assert TokenVersion.objects.get(user=user).version == 1

@@ -19,7 +19,7 @@ def section(heading: str) -> str:
 
 def test_each_setting_is_documented_and_each_documented_one_exists():
     documented = re.findall(r"^\| `([A-Z_]+)` \|", section("Settings"), flags=re.MULTILINE)
-    assert documented == list(conf.DEFAULTS) == list(conf.PROPERTIES)
+    assert documented == list(conf.DEFAULTS)
 
 
 @pytest.mark.parametrize("name", ["LOGOUT_RATE", "PASSWORD_RATE", "ADDRESS_RATE"])
@@ -34,7 +34,8 @@ def test_each_endpoint_is_documented(contract):
     documented = set(re.findall(r"^\| `[A-Z]+ (\S+)` \|", section("Endpoints"), flags=re.MULTILINE))
     routes, _ = urls.v1
     assert documented == {str(route.pattern) for route in routes}
-    assert all(reverse(f"{contract}:{route.name}") for route in routes)
+    for route in routes:
+        assert reverse(f"{contract}:{route.name}", args=["x"] * route.pattern.regex.groups)
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`accounts\.([\w.]+)", README))))

@@ -313,24 +313,24 @@ def test_a_token_of_no_login_has_no_rotation_to_follow(plain):
 # Re-authenticating
 
 
-def test_a_re_authentication_marks_its_own_login(phone, laptop):
-    services.reauthenticate(login=tokens.find_login(phone.access))
+def test_a_re_authentication_marks_its_own_login(user, phone, laptop):
+    services.reauthenticate(session=tokens.find_login(phone.access).session, user=user)
 
     assert tokens.find_login(phone.access).session.recently_reauthenticated
     assert not tokens.find_login(laptop.access).session.recently_reauthenticated
 
 
-def test_an_ended_login_is_not_re_authenticated(phone, log_out):
+def test_an_ended_login_is_not_re_authenticated(user, phone, log_out):
     login = tokens.find_login(phone.access)
     log_out(phone.access)
 
     with pytest.raises(TokenRevoked):
-        services.reauthenticate(login=login)
+        services.reauthenticate(session=login.session, user=user)
 
 
-def test_a_login_without_a_row_is_not_re_authenticated(plain):
+def test_a_login_without_a_row_is_not_re_authenticated(user, plain):
     with pytest.raises(NotReauthenticable):
-        services.reauthenticate(login=tokens.find_login(plain))
+        services.reauthenticate(session=tokens.find_login(plain).session, user=user)
 
 
 # Logging out, with tokens of ours
@@ -443,7 +443,7 @@ def test_a_token_of_another_user_ends_nothing(stranger, device, log_out, scope, 
 
     result = log_out(getattr(theirs, presented), scope=scope)
 
-    assert result.event is None
+    assert result.events == ()
     assert everything()[:2] == before[:2]
     assert not is_dead(theirs.access)
 
@@ -456,7 +456,7 @@ def test_logging_out_again_changes_nothing(phone, laptop, log_out, scope, presen
 
     result = log_out(getattr(phone, presented), scope=scope)
 
-    assert (result.sessions_ended, result.tokens_revoked, result.event) == (0, 0, None)
+    assert (result.sessions_ended, result.tokens_revoked, result.events) == (0, 0, ())
     assert everything() == before
     assert not is_dead(laptop.access)
 
@@ -466,7 +466,7 @@ def test_a_refresh_token_that_has_a_successor_ends_nothing(phone, device, log_ou
     current = services.refresh(token=phone.refresh, client=device)
     before = everything()
 
-    assert log_out(phone.refresh, scope=scope).event is None
+    assert log_out(phone.refresh, scope=scope).events == ()
 
     assert everything() == before
     assert not is_dead(current.refresh)
@@ -485,7 +485,7 @@ def test_an_access_token_from_before_a_refresh_ends_the_login(phone, device, log
 def test_logging_out_of_the_others_when_there_are_none_is_no_event(phone, log_out):
     result = log_out(phone.access, scope=Scope.OTHERS)
 
-    assert result.event is None
+    assert result.events == ()
     assert not LogoutEvent.objects.exists()
 
 
@@ -515,8 +515,8 @@ def test_a_plain_token_logs_itself_out(plain, phone, log_out):
     assert is_dead(access)
     assert not is_dead(phone.access)
     assert (result.sessions_ended, result.tokens_revoked) == (0, 1)
-    assert result.event.session_id is None
-    assert result.event.token_jti == access.jti
+    assert result.events[0].session_id is None
+    assert result.events[0].token_jti == access.jti
 
 
 def test_a_pair_of_plain_tokens_logs_out(plain, log_out):
@@ -564,7 +564,7 @@ def test_a_plain_token_that_has_logged_out_ends_nothing(plain, phone, log_out, s
 
     result = log_out(plain, scope=scope)
 
-    assert result.event is None
+    assert result.events == ()
     assert everything() == before
     assert not is_dead(phone.access)
 
@@ -580,7 +580,7 @@ def test_a_browser_session_of_the_user_ends(user, phone, browser_key, device):
     assert not SessionStore().exists(browser_key)
     assert not is_dead(phone.access)
     assert (result.sessions_ended, result.tokens_revoked) == (1, 0)
-    assert (result.event.scope, result.event.session_id, result.event.token_jti) == (
+    assert (result.events[0].scope, result.events[0].session_id, result.events[0].token_jti) == (
         "session",
         sid,
         "",
@@ -590,7 +590,7 @@ def test_a_browser_session_of_the_user_ends(user, phone, browser_key, device):
 def test_a_browser_session_of_a_stranger_stays(stranger, browser_key, device):
     result = services.end_browser_session(user=stranger, session_key=browser_key, client=device)
 
-    assert result.event is None
+    assert result.events == ()
     assert SessionStore().exists(browser_key)
 
 
@@ -598,7 +598,7 @@ def test_a_browser_session_of_a_stranger_stays(stranger, browser_key, device):
 def test_an_unknown_browser_session_is_no_event(user, device, key):
     result = services.end_browser_session(user=user, session_key=key, client=device)
 
-    assert (result.sessions_ended, result.event) == (0, None)
+    assert (result.sessions_ended, result.events) == (0, ())
     assert not LogoutEvent.objects.exists()
 
 
@@ -610,7 +610,7 @@ def test_a_logout_is_on_record(user, phone, laptop, log_out, scope):
     result = log_out(phone.access, scope=scope)
 
     event = LogoutEvent.objects.get()
-    assert event == result.event
+    assert event == result.events[0]
     assert (event.user, event.actor, event.username) == (user, None, "ana")
     assert (event.initiator, event.reason, event.scope) == ("user", "logout", scope)
     assert (event.session_id, event.token_jti) == (phone.access.sid, phone.access.jti)
@@ -657,7 +657,7 @@ def test_a_logout_is_announced_after_the_commit(
     phone, log_out, announced, django_capture_on_commit_callbacks, scope
 ):
     with django_capture_on_commit_callbacks(execute=True):
-        event = log_out(phone.access, scope=scope).event
+        event = log_out(phone.access, scope=scope).events[0]
         assert announced == []
 
     assert announced == [event]
@@ -685,7 +685,7 @@ def test_a_receiver_that_fails_does_not_fail_the_logout(phone, log_out):
 
     login_ended.connect(fail)
     try:
-        assert log_out(phone.access).event
+        assert log_out(phone.access).events
     finally:
         login_ended.disconnect(fail)
 
@@ -833,7 +833,7 @@ def test_a_plain_token_that_is_revoked_ends_nothing_beside_another(user, device)
         user=user, presented=[plain, access], scope=Scope.SESSION, client=device
     )
 
-    assert result.event is None
+    assert result.events == ()
     assert not tokens.is_blacklisted(access)
 
 

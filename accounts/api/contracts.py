@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import pgettext_lazy
 from django.utils.translation.trans_real import parse_accept_lang_header
@@ -49,8 +50,9 @@ class Contract:
         return self.language
 
 
-def _timestamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def timestamp(moment: datetime) -> str:
+    """Return a moment as it is written: UTC, in whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 V1: Final = Contract(
@@ -65,7 +67,7 @@ PLAIN: Final = Contract(
     language="en",
     default_scope=Scope.REFRESH_TOKENS,
     expired_status=401,
-    success=lambda message: {"message": str(message), "timestamp": _timestamp()},
+    success=lambda message: {"message": str(message), "timestamp": timestamp(timezone.now())},
     error=lambda status, message: {"code": status, "msg": str(message)},
 )
 

@@ -150,7 +150,7 @@ class TokenRefreshSerializer(SimpleJWTRefresh):
         try:
             token = tokens.decode_refresh(attrs["refresh"])
             if not api_settings.ROTATE_REFRESH_TOKENS:
-                tokens.find_login(token)
+                services.find_login(token=token)
                 return {"access": str(token.access_token)}
             client = _client(self)
             pair = services.refresh(token=token, client=client)

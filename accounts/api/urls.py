@@ -23,6 +23,8 @@ def _routes(contract: Contract) -> list[URLPattern]:
             views.ReauthenticateView.as_view(contract=contract),
             name="reauthenticate",
         ),
+        path("sessions", views.SessionsView.as_view(contract=contract), name="sessions"),
+        path("sessions/<sid>", views.SessionView.as_view(contract=contract), name="session"),
         path("user", views.UserView.as_view(contract=contract), name="user"),
     ]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
@@ -12,10 +14,17 @@ from django.utils import timezone
 
 from accounts import tokens
 from accounts.clients import ClientInfo
-from accounts.exceptions import NotReauthenticable, TokenRevoked
-from accounts.models import Session, TokenVersion, User
-from accounts.services.transactions import database, retried
-from accounts.tokens import AccessToken, Login, RefreshToken
+from accounts.exceptions import (
+    CredentialsChanged,
+    LoginRunOut,
+    NotReauthenticable,
+    TokenRevoked,
+    UserInactive,
+)
+from accounts.models import Session, User
+from accounts.services.endings import discard, make_room, run_out, user_deactivated
+from accounts.services.transactions import after_request, database, retried
+from accounts.tokens import AccessToken, Login, LoginToken, RefreshToken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,9 +64,8 @@ def log_in(
     ``mint`` makes the refresh token, with whatever claims of its own a host wants to add.
     """
     with transaction.atomic(using=database()):
-        version = TokenVersion.objects.lock(user).version
         refresh = mint(user)
-        _begin(user=user, refresh=refresh, version=version, client=client)
+        _begin(user=user, refresh=refresh, client=client)
     return TokenPair(access=refresh.access_token, refresh=refresh)
 
 
@@ -68,14 +76,12 @@ def refresh(*, token: RefreshToken, client: ClientInfo) -> TokenPair:
     A token that plain SimpleJWT minted begins a login of ours. Raises ``TokenRevoked`` if the
     login has ended, or ``TokenReused`` if the token has a successor already.
     """
-    login = tokens.find_login(token)
+    login = find_login(token=token)
     successor = tokens.rotate(token)
     with transaction.atomic(using=database()):
         if login.session is None:
-            version = TokenVersion.objects.lock(login.user).version
-            if version != token.version:
+            if _begin(user=login.user, refresh=successor, client=client) != token.version:
                 raise TokenRevoked
-            _begin(user=login.user, refresh=successor, version=version, client=client)
         elif not _rotate(login.session, token.jti, successor):
             raise TokenRevoked
         tokens.record(login.user, token, successor)
@@ -96,42 +102,74 @@ def follow_rotation(*, token: RefreshToken) -> None:
         raise TokenRevoked
 
 
-def reauthenticate(*, login: Login) -> None:
-    """Note that the person behind a login has just proved that it is still them.
+def find_login(*, token: LoginToken) -> Login:
+    """Find the live login of a verified token, in one SELECT.
+
+    Raises as ``tokens.find_login()`` does. What turns out to have ended by itself meanwhile is
+    put on record after the request: an error answer may undo what is done before.
+    """
+    try:
+        return tokens.find_login(token)
+    except LoginRunOut as error:
+        after_request(partial(run_out, session=cast("Session", error.session)))
+        raise
+    except CredentialsChanged as error:
+        after_request(partial(discard, session=cast("Session", error.session)))
+        raise
+    except UserInactive as error:
+        user = cast("User", error.user)
+        if not user.is_active:
+            after_request(partial(user_deactivated, user=user))
+        raise
+
+
+def reauthenticate(*, session: Session | None, user: User) -> None:
+    """Note that the person behind a login has just proved, by password, that it is still them.
 
     Raises ``TokenRevoked`` if the login has ended meanwhile, ``NotReauthenticable`` if it has no
     row to note it in.
     """
-    if login.session is None:
+    if session is None:
         raise NotReauthenticable
-    marked = Session.objects.filter(pk=login.session.pk).update(reauthenticated_at=timezone.now())
+    marked = Session.objects.filter(pk=session.pk).update(
+        reauthenticated_at=timezone.now(),
+        # Checking a password may renew its hash.
+        auth_hash=user.get_session_auth_hash(),
+    )
     if not marked:
         raise TokenRevoked
 
 
-def _begin(*, user: User, refresh: RefreshToken, version: int, client: ClientInfo) -> None:
+def _begin(*, user: User, refresh: RefreshToken, client: ClientInfo) -> int:
+    """Begin a login with its first refresh token; return the version of the user's tokens."""
     sid = uuid.uuid4()
     now = timezone.now()
+    # No cookie has a key with this for its hash: that would have twice as many digits.
+    session_key = sid.hex
+    version = make_room(user_id=user.pk, session_key=session_key).version
     tokens.bind(refresh, sid=sid, version=version)
-    Session.objects.create(
-        # No cookie has a key with this for its hash: that would have twice as many digits.
-        session_key=sid.hex,
+    session = Session(
+        session_key=session_key,
         sid=sid,
         user=user,
         kind=Session.Kind.TOKEN,
         auth_hash=user.get_session_auth_hash(),
         authenticated_at=now,
         last_seen_at=now,
-        expire_date=refresh.expires_at,
         refresh_jti=refresh.jti,
         ip_address=client.ip_address,
         user_agent=client.user_agent,
     )
+    tokens.limit(refresh, session.absolute_end)
+    session.expire_date = refresh.expires_at
+    session.save(force_insert=True)
+    return version
 
 
 def _rotate(session: Session, jti: str, successor: RefreshToken) -> bool:
     """Let the successor take the place of the token with this id, if that still has it."""
     now = timezone.now()
+    tokens.limit(successor, session.absolute_end)
     return bool(
         Session.objects.filter(pk=session.pk, refresh_jti=jti).update(
             refresh_jti=successor.jti,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from django.db import transaction
@@ -14,29 +12,11 @@ from django.utils import timezone
 
 from accounts import tokens
 from accounts.clients import ClientInfo
-from accounts.models import LogoutEvent, Session, TokenVersion, User
+from accounts.models import Session, TokenVersion, User, hash_key
+from accounts.services.endings import AlreadyEnded, delete_others, end_sessions
+from accounts.services.recording import UNCHANGED, Cause, LogoutResult, Scope, record
 from accounts.services.transactions import database, retried
-from accounts.sessions import hash_key
-from accounts.signals import login_ended
 from accounts.tokens import AccessToken, LoginToken
-
-Scope = LogoutEvent.Scope
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogoutResult:
-    """What ended. ``event`` is None where there was nothing to end, and so nothing to record."""
-
-    sessions_ended: int
-    tokens_revoked: int
-    event: LogoutEvent | None
-
-
-UNCHANGED: Final = LogoutResult(sessions_ended=0, tokens_revoked=0, event=None)
-
-
-class _AlreadyEnded(Exception):
-    """The token that names the login turned out to be revoked."""
 
 
 @retried
@@ -44,7 +24,7 @@ def log_out(
     *,
     user: User,
     presented: Sequence[LoginToken],
-    scope: LogoutEvent.Scope,
+    scope: Scope,
     client: ClientInfo,
     session_key: str = "",
 ) -> LogoutResult:
@@ -60,40 +40,25 @@ def log_out(
             sessions_ended, tokens_revoked = _ENDINGS[scope](user, presented, session_key)
             if not sessions_ended and not tokens_revoked:
                 return UNCHANGED
-            event = _record(
+            return record(
                 user=user,
                 scope=scope,
+                cause=Cause(client=client),
                 session_id=presented[0].sid,
                 token_jti=presented[0].jti,
                 sessions_ended=sessions_ended,
                 tokens_revoked=tokens_revoked,
-                client=client,
             )
-    except _AlreadyEnded:
+    except AlreadyEnded:
         return UNCHANGED
-    return LogoutResult(sessions_ended=sessions_ended, tokens_revoked=tokens_revoked, event=event)
 
 
-@retried
 def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> LogoutResult:
     """End a browser login whose owner asked for it, as Django's own ``logout()`` does."""
-    with transaction.atomic(using=database()):
-        session = (
-            Session.objects.of(user).browser(hash_key(session_key)).select_for_update().first()
-        )
-        if session is None:
-            return UNCHANGED
-        session.delete()
-        event = _record(
-            user=user,
-            scope=Scope.SESSION,
-            session_id=session.sid,
-            token_jti="",  # nosec: a browser login has no token
-            sessions_ended=1,
-            tokens_revoked=0,
-            client=client,
-        )
-    return LogoutResult(sessions_ended=1, tokens_revoked=0, event=event)
+    return end_sessions(
+        sessions=Session.objects.of(user).browser(hash_key(session_key)),
+        cause=Cause(client=client),
+    )
 
 
 # What each scope ends: each takes the user, the presented tokens and the key of the browser session
@@ -105,12 +70,12 @@ def _end_session(user: User, presented: Sequence[LoginToken], session_key: str) 
     ended = _browser(session_key)
     if presented[0].sid is None:
         if tokens.is_blacklisted(presented[0]):
-            raise _AlreadyEnded
+            raise AlreadyEnded
     else:
         # Locked, so that a refresh in flight cannot change which refresh token is the current one.
         session = tokens.named_login(presented[0], user).select_for_update().first()
         if session is None:
-            raise _AlreadyEnded
+            raise AlreadyEnded
         jtis.append(session.refresh_jti)
         ended |= Q(pk=session.pk)
     sessions_ended, _ = Session.objects.of(user).filter(ended).delete()
@@ -118,7 +83,7 @@ def _end_session(user: User, presented: Sequence[LoginToken], session_key: str) 
     tokens_revoked = tokens.blacklist_jtis(*jtis)
     if not tokens_revoked:
         # A token without a row, and a request beside this one was first.
-        raise _AlreadyEnded
+        raise AlreadyEnded
     return sessions_ended, tokens_revoked
 
 
@@ -158,19 +123,14 @@ def _end_all(user: User, presented: Sequence[LoginToken], session_key: str) -> t
 
 
 def _end_others(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
-    TokenVersion.objects.lock(user)
     named = presented[0]
-    if named.sid is None:
-        if tokens.is_blacklisted(named):
-            raise _AlreadyEnded
-        sessions_ended, _ = Session.objects.of(user).delete()
-        return sessions_ended, tokens.blacklist_all(user, keep=[named.jti])
-    # Not locked: the rows of a user are locked in one order only, that of a single statement.
-    this = tokens.named_login(named, user)
-    if not this.exists():
-        raise _AlreadyEnded
-    sessions_ended, _ = Session.objects.of(user).exclude(sid=named.sid).delete()
-    return sessions_ended, tokens.blacklist_all(user, keep=this.values("refresh_jti"))
+    if named.sid is not None:
+        return delete_others(user, tokens.named_login(named, user))
+    TokenVersion.objects.lock(user.pk)
+    if tokens.is_blacklisted(named):
+        raise AlreadyEnded
+    sessions_ended, _ = Session.objects.of(user).delete()
+    return sessions_ended, tokens.blacklist_all(user, keep=[named.jti])
 
 
 _ENDINGS: Final = {
@@ -193,12 +153,12 @@ def _delete_if_named(
     sessions = Session.objects.of(user).filter(ended)
     if named.sid is None:
         if tokens.is_blacklisted(named):
-            raise _AlreadyEnded
+            raise AlreadyEnded
         return sessions.delete()[0]
     standing = tokens.named_login(named, user, current_jti=current_jti)
     sessions_ended, _ = sessions.filter(Exists(standing)).delete()
     if not sessions_ended:
-        raise _AlreadyEnded
+        raise AlreadyEnded
     return sessions_ended
 
 
@@ -207,34 +167,3 @@ def _browser(session_key: str) -> Q:
     if not session_key:
         return Q(pk__in=())
     return Q(kind=Session.Kind.BROWSER, session_key=hash_key(session_key))
-
-
-def _record(
-    *,
-    user: User,
-    scope: LogoutEvent.Scope,
-    session_id: uuid.UUID | None,
-    token_jti: str,
-    sessions_ended: int,
-    tokens_revoked: int,
-    client: ClientInfo,
-) -> LogoutEvent:
-    event = LogoutEvent.objects.create(
-        user=user,
-        username=user.get_username(),
-        initiator=LogoutEvent.Initiator.USER,
-        reason=LogoutEvent.Reason.LOGOUT,
-        scope=scope,
-        session_id=session_id,
-        token_jti=token_jti,
-        sessions_ended=sessions_ended,
-        tokens_revoked=tokens_revoked,
-        ip_address=client.ip_address,
-        user_agent=client.user_agent,
-        request_id=client.request_id,
-    )
-    # What a receiver does wrong is its own affair, for the login has ended.
-    transaction.on_commit(
-        lambda: login_ended.send_robust(sender=LogoutEvent, event=event), using=database()
-    )
-    return event

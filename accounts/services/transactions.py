@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
+from asgiref.local import Local
+from django.core.signals import request_finished, request_started
 from django.db import IntegrityError, OperationalError, router, transaction
 
 from accounts.models import Session
+
+logger: Final = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,3 +48,38 @@ def retried(service: Callable[P, R]) -> Callable[P, R]:
             return service(*args, **kwargs)
 
     return run
+
+
+_request: Final = Local()
+"""Of each thread or task: ``calls`` are those that wait for the end of its request."""
+
+
+def after_request(call: Callable[[], object]) -> None:
+    """Call when the request that is being answered has been; at once where there is none.
+
+    For what has to outlast an error answer, whose transaction ATOMIC_REQUESTS undoes, or needs to
+    see what the request leaves behind. None of it is needed for an ended login to be refused.
+    """
+    calls = getattr(_request, "calls", None)
+    if calls is None:
+        call()
+    else:
+        calls.append(call)
+
+
+def _begin_request(**kwargs: Any) -> None:  # Any: Django's signals' own arguments
+    _request.calls = []
+
+
+def _finish_request(**kwargs: Any) -> None:  # Any: as above
+    calls = getattr(_request, "calls", [])
+    _request.calls = None
+    for call in calls:
+        try:
+            call()
+        except Exception:
+            logger.exception("Could not end logins after the request")
+
+
+request_started.connect(_begin_request)
+request_finished.connect(_finish_request)

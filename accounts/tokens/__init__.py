@@ -14,9 +14,11 @@ from accounts.tokens.jwt import decode as decode
 from accounts.tokens.jwt import decode_access as decode_access
 from accounts.tokens.jwt import decode_expired_access as decode_expired_access
 from accounts.tokens.jwt import decode_refresh as decode_refresh
+from accounts.tokens.jwt import limit as limit
 from accounts.tokens.jwt import rotate as rotate
 from accounts.tokens.logins import Login as Login
 from accounts.tokens.logins import find_login as find_login
 from accounts.tokens.logins import is_allowed as is_allowed
+from accounts.tokens.logins import live_logins as live_logins
 from accounts.tokens.logins import named_login as named_login
 from accounts.tokens.logins import version_of as version_of

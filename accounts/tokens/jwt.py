@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 import uuid
 from copy import copy
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
+from django.conf import settings
+from django.utils import timezone
 from rest_framework_simplejwt import exceptions as simplejwt
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken as SimpleJWTAccessToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 from rest_framework_simplejwt.tokens import Token as SimpleJWTToken
-from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from accounts.exceptions import TokenExpired, TokenInvalid
 from accounts.models import Session, User
@@ -60,7 +61,8 @@ class _LoginClaims(_TokenBase):
     @property
     def expires_at(self) -> datetime:
         """The ``exp`` claim."""
-        return datetime_from_epoch(self.payload["exp"])
+        moment = datetime.fromtimestamp(self.payload["exp"], UTC)
+        return moment if settings.USE_TZ else timezone.make_naive(moment)
 
     def check_claims(self) -> None:
         """Raise for a claim of a strange shape: signed with our key, and still not ours.
@@ -102,10 +104,14 @@ class RefreshToken(_LoginClaims, SimpleJWTRefreshToken):
 
     access_token_class = AccessToken
 
-    if TYPE_CHECKING:
+    @property
+    def access_token(self) -> AccessToken:
+        """A new access token of the same login, which does not outlive this token."""
+        access: AccessToken = super().access_token  # type: ignore[assignment] # our class of it
+        access["exp"] = min(access["exp"], self["exp"])
+        return access
 
-        @property
-        def access_token(self) -> AccessToken: ...
+    if TYPE_CHECKING:
 
         @classmethod
         def for_user(cls, user: User) -> Self: ...  # type: ignore[override] # of fewer types
@@ -171,6 +177,12 @@ def bind(token: RefreshToken, *, sid: uuid.UUID, version: int) -> None:
     """Make a fresh refresh token, and so each access token minted from it, the login's."""
     token[SESSION_CLAIM] = str(sid)
     token[VERSION_CLAIM] = version
+
+
+def limit(token: RefreshToken, end: datetime | None) -> None:
+    """Let a token expire at the end of its login, if that comes first."""
+    if end is not None:
+        token["exp"] = min(token["exp"], int(end.timestamp()))
 
 
 def rotate(token: RefreshToken) -> RefreshToken:

@@ -11,8 +11,14 @@ from django.db.models import OuterRef, QuerySet
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
-from accounts.exceptions import TokenReused, TokenRevoked, UserInactive
-from accounts.models import Session, TokenVersion, User, password_hashes
+from accounts.exceptions import (
+    CredentialsChanged,
+    LoginRunOut,
+    TokenReused,
+    TokenRevoked,
+    UserInactive,
+)
+from accounts.models import Session, SessionQuerySet, TokenVersion, User, password_hashes
 from accounts.tokens.blacklist import blacklisted
 from accounts.tokens.jwt import AccessToken, LoginToken, RefreshToken
 
@@ -34,9 +40,9 @@ def find_login(token: LoginToken) -> Login:
     neither this token nor the login's refresh token. Read from the primary database: a replica
     may not know yet that the login has ended.
 
-    Raises ``TokenRevoked`` if any of it does not hold: ``TokenReused`` if the login stands but a
-    newer refresh token has replaced this one, ``UserInactive`` if nothing but the user is the
-    matter.
+    Raises ``TokenRevoked`` if any of it does not hold. The row still stands where that is
+    ``LoginRunOut``, ``CredentialsChanged``, ``TokenReused`` (a newer refresh token has replaced
+    this one) or ``UserInactive`` (nothing but the user is the matter).
     """
     if (sid := token.sid) is None:
         return _find_plain_login(token)
@@ -45,7 +51,6 @@ def find_login(token: LoginToken) -> Login:
     session = (
         Session.objects.primary()
         .token(sid)
-        .alive()
         .filter(~blacklisted(*jtis))
         .select_related("user__token_version")
         .defer("session_data")
@@ -56,10 +61,13 @@ def find_login(token: LoginToken) -> Login:
     user = session.user
     if (
         str(getattr(user, api_settings.USER_ID_FIELD)) != token.user_id
-        or session.auth_hash not in password_hashes(user)
         or version_of(user) != token.version
     ):
         raise TokenRevoked
+    if session.run_out_by is not None:
+        raise LoginRunOut(session)
+    if session.auth_hash not in password_hashes(user):
+        raise CredentialsChanged(session)
     if isinstance(token, RefreshToken) and token.jti != session.refresh_jti:
         raise TokenReused if session.refresh_jti else TokenRevoked
     if not is_allowed(user):
@@ -115,6 +123,16 @@ def named_login(
     if isinstance(token, RefreshToken):
         sessions = sessions.filter(**{current_jti: token.jti})
     return sessions
+
+
+def live_logins(user: User) -> SessionQuerySet:
+    """Return the user's logins that would be accepted now, by browser and by token."""
+    return (
+        Session.objects.primary()
+        .of(user)
+        .alive()
+        .filter(~blacklisted(OuterRef("refresh_jti")), auth_hash__in=password_hashes(user))
+    )
 
 
 def version_of(user: User) -> int:

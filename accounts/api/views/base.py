@@ -31,7 +31,10 @@ from accounts.api.contracts import Contract
 from accounts.api.serializers import JSONParser
 from accounts.authentication import InvalidToken, JWTAuthentication
 from accounts.clients import ClientInfo
+from accounts.conf import conf
 from accounts.exceptions import TokenError
+from accounts.models import Session
+from accounts.permissions import RecentlyAuthenticated
 
 
 class JSONOnly(BaseContentNegotiation):
@@ -165,6 +168,14 @@ class ContractView(APIView):
             user_id=user_id,
             session_id=str(session_id) if session_id else None,
         )
+
+
+def require_recent_authentication(session: Session | None) -> None:
+    """Refuse a login that may not end others before it is re-authenticated (ASVS 7.5.2)."""
+    if "api" not in conf.reauthenticate_to_end_others:
+        return
+    if session is None or not session.recently_reauthenticated:
+        raise Refused(403, RecentlyAuthenticated.message, RecentlyAuthenticated.code)
 
 
 def validated(serializer_class: type[Serializer[Any]], request: Request) -> dict[str, str]:

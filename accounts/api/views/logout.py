@@ -15,8 +15,9 @@ from rest_framework.response import Response
 
 from accounts import audit, services, tokens
 from accounts.api import contracts
-from accounts.api.views.base import ContractView, Refused
+from accounts.api.views.base import ContractView, Refused, require_recent_authentication
 from accounts.authentication import EXPIRED, read_bearer
+from accounts.clients import clear_site_data
 from accounts.conf import conf
 from accounts.exceptions import TokenError, TokenExpired, TokenInvalid, TokenRevoked, UserInactive
 from accounts.models import User
@@ -38,6 +39,7 @@ class LogoutView(ContractView):
     """What the Authorization header carries: a genuine token, or what is wrong with it."""
     caller_id: str | None = None
     tokens_revoked = 0
+    clears_site_data = False
     presented: Sequence[LoginToken] = ()
 
     def perform_authentication(self, request: Request) -> None:
@@ -80,7 +82,10 @@ class LogoutView(ContractView):
             self._log_out(request, bearer, named, scope)
         except TokenRevoked:
             self.reason = "already_ended"
-        return self.success(self.message)
+        response = self.success(self.message)
+        if self.clears_site_data and (header := clear_site_data(request._request)):
+            response.headers["Clear-Site-Data"] = header
+        return response
 
     @rate_limit("logout", rate=lambda: conf.logout_rate, key=rate_key)
     def http_method_not_allowed(  # type: ignore[override] # the same, decorated
@@ -140,10 +145,14 @@ class LogoutView(ContractView):
     ) -> None:
         """Find who asks, end what they ask for, and tell Django."""
         proof = named if isinstance(self.bearer, TokenExpired) and named else bearer
+        session = None
         try:
-            user = tokens.find_login(proof).user
+            login = services.find_login(token=proof)
+            user, session = login.user, login.session
         except UserInactive as error:
             user = cast("User", error.user)
+        if scope is not Scope.SESSION or (named is not None and named.sid != proof.sid):
+            require_recent_authentication(session)
         if named is not None and named.version != tokens.version_of(user):
             raise TokenRevoked
         if named is None or proof is named:
@@ -163,13 +172,14 @@ class LogoutView(ContractView):
             client=self.client,
             session_key=session_key,
         )
-        if result.event is None:
+        if not result.events:
             self.reason = "already_ended"
             return
         self.reason, self.tokens_revoked = "logout", result.tokens_revoked
         if session_key:
             _drop_session(request)
         if scope is not Scope.OTHERS:
+            self.clears_site_data = named is None or named.sid == bearer.sid
             user_logged_out.send_robust(sender=type(user), request=request._request, user=user)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from django.contrib.auth import authenticate
 from django.contrib.auth.signals import user_logged_in
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework_simplejwt.utils import datetime_to_epoch
 
-from accounts import audit, services, tokens
+from accounts import audit, passwords, services, tokens
 from accounts.api import contracts
 from accounts.api.serializers import (
     FormParser,
@@ -21,7 +21,7 @@ from accounts.api.serializers import (
     RefreshGrantSerializer,
 )
 from accounts.api.views.base import ContractView, Refused, validated
-from accounts.conf import conf
+from accounts.authentication import after_end_event
 from accounts.exceptions import (
     NotReauthenticable,
     TokenError,
@@ -30,8 +30,7 @@ from accounts.exceptions import (
     TokenRevoked,
 )
 from accounts.models import User
-from accounts.ratelimit import Attempts, address_key
-from accounts.tokens import AccessToken, Login
+from accounts.tokens import AccessToken
 
 
 class OAuthError(APIException):
@@ -70,7 +69,7 @@ class TokenView(ContractView):
                 "access_token": str(pair.access),
                 "refresh_token": str(pair.refresh),
                 "token_type": "Bearer",
-                "expires_in": int(AccessToken.lifetime.total_seconds()),
+                "expires_in": pair.access["exp"] - datetime_to_epoch(pair.access.current_time),
             }
         )
 
@@ -95,14 +94,7 @@ class TokenView(ContractView):
     def _log_in(self, request: Request) -> services.TokenPair:
         fields = validated(PasswordGrantSerializer, request)
         password = fields.pop("password")
-        name = next(iter(fields.values()))
-        attempts = [_attempt_from_address(request), _attempt_at(request, f"name:{name.casefold()}")]
-        if (known := services.find_user(**fields)) is not None:
-            # However it is named: by username, by address, in whatever spelling finds it.
-            attempts.append(_attempt_at(request, f"user:{known.pk}"))
-        # A name that is nobody's is tried all the same, for a failure to take as long.
-        username = known.get_username() if known else name
-        user = _authenticate(request, attempts, username=username, password=password)
+        user = passwords.log_in(request._request, password=password, **fields)
         if user is None:
             raise OAuthError("Wrong credentials", "invalid_grant")
         pair = services.log_in(user=user, client=self.client)
@@ -118,16 +110,21 @@ class TokenView(ContractView):
             self.user_id, self.session_id = token.user_id, token.sid
             return services.refresh(token=token, client=self.client)
         except TokenError as error:
-            self.event = _REFRESH_EVENTS.get(type(error), audit.Event.LOGIN_FAIL)
+            self.event = _event(error)
             self.reason = error.code
             raise OAuthError("The refresh token is not valid", "invalid_grant") from error
 
 
-_REFRESH_EVENTS = {
-    TokenExpired: audit.Event.SESSION_EXPIRED,
-    TokenRevoked: audit.Event.SESSION_USE_AFTER_EXPIRE,
-    TokenReused: audit.Event.TOKEN_REUSE,
-}
+def _event(error: TokenError) -> audit.Event:
+    match error:
+        case TokenExpired():
+            return audit.Event.SESSION_EXPIRED
+        case TokenReused():
+            return audit.Event.TOKEN_REUSE
+        case TokenRevoked():
+            return after_end_event(error)
+        case _:
+            return audit.Event.LOGIN_FAIL
 
 
 class ReauthenticateView(ContractView):
@@ -139,17 +136,12 @@ class ReauthenticateView(ContractView):
         """Check the password, and mark this login."""
         token = self.token = cast("AccessToken", request.auth)
         password = validated(ReauthenticationSerializer, request)["password"]
-        login = Login(user=cast("User", request.user), session=token.session, token=token)
-        user = _authenticate(
-            request,
-            [_attempt_from_address(request), _attempt_at(request, f"user:{login.user.pk}")],
-            username=login.user.get_username(),
-            password=password,
-        )
-        if user is None or user.pk != login.user.pk:
+        claimed = cast("User", request.user)
+        user = passwords.confirm(request._request, user=claimed, password=password)
+        if user is None:
             raise Refused(400, contracts.WRONG_PASSWORD, "wrong_password")
         try:
-            services.reauthenticate(login=login)
+            services.reauthenticate(session=token.session, user=user)
         except NotReauthenticable as error:
             message = contracts.NOT_REAUTHENTICABLE
             raise Refused(400, message, "not_reauthenticable") from error
@@ -165,23 +157,3 @@ class ReauthenticateView(ContractView):
             user_id=self.token.user_id if self.token else None,
             session_id=self.token.sid if self.token else None,
         )
-
-
-def _authenticate(
-    request: Request, attempts: list[Attempts], *, username: str, password: str
-) -> User | None:
-    """Check a password; what succeeds does not count against the limits on guessing."""
-    user = authenticate(request._request, username=username, password=password)
-    if user is None or not tokens.is_allowed(user):
-        return None
-    for attempt in attempts:
-        attempt.succeed()
-    return user
-
-
-def _attempt_from_address(request: Request) -> Attempts:
-    return Attempts(request, name="address", key=address_key(request), rate=conf.address_rate)
-
-
-def _attempt_at(request: Request, account: str) -> Attempts:
-    return Attempts(request, name="password", key=account, rate=conf.password_rate)

@@ -1,0 +1,89 @@
+"""The endpoints that show a user their logins, and end one of them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, cast
+
+from rest_framework.exceptions import NotFound
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import audit, services, tokens
+from accounts.api.contracts import timestamp
+from accounts.api.views.base import ContractView, require_recent_authentication
+from accounts.models import Session, User
+from accounts.services import Cause
+from accounts.tokens import AccessToken
+
+
+class NewestFirst(CursorPagination):
+    """Pages of fifty logins, newest first; one that begins meanwhile shifts none of them."""
+
+    page_size = 50
+    ordering = ("-authenticated_at", "-sid")
+
+
+class SessionsView(ContractView):
+    """``GET sessions``: the user's live logins, by browser and by token."""
+
+    def get(self, request: Request) -> Response:
+        """Return one page of them."""
+        current = cast("AccessToken", request.auth).sid
+        logins = tokens.live_logins(cast("User", request.user)).defer("session_data")
+        paginator = NewestFirst()
+        page: list[Session] = paginator.paginate_queryset(logins, request, self) or []
+        return paginator.get_paginated_response([_shown(session, current) for session in page])
+
+
+class SessionView(ContractView):
+    """``DELETE sessions/<id>``: end one login of the user."""
+
+    http_method_names = ["delete"]
+
+    sid: uuid.UUID | None = None
+    user_id: str | None = None
+
+    def delete(self, request: Request, sid: str) -> Response:
+        """End it. An id that is unknown, or somebody else's, is not found."""
+        token = cast("AccessToken", request.auth)
+        self.user_id = token.user_id
+        try:
+            self.sid = uuid.UUID(sid)
+        except ValueError as error:
+            raise NotFound from error
+        if self.sid != token.sid:
+            require_recent_authentication(token.session)
+        result = services.end_sessions(
+            sessions=tokens.live_logins(cast("User", request.user)).filter(sid=self.sid),
+            cause=Cause(client=self.client),
+        )
+        if not result.events:
+            raise NotFound
+        self.reason = "logout"
+        return Response(status=204)
+
+    def log_answer(self, status: int) -> None:
+        """Log which login ended, and who asked."""
+        self.log(
+            audit.Event.SESSION_LOGOUT,
+            action="end_session",
+            status=status,
+            user_id=self.user_id,
+            session_id=self.sid,
+        )
+
+
+def _shown(session: Session, current: uuid.UUID | None) -> dict[str, Any]:  # Any: JSON
+    return {
+        "id": str(session.sid),
+        "kind": session.kind,
+        "current": session.sid == current,
+        "created_at": timestamp(session.authenticated_at),  # type: ignore[arg-type] # a login has both
+        "last_seen_at": timestamp(session.last_seen_at),  # type: ignore[arg-type] # as above
+        "expires_at": timestamp(session.expires_at),
+        "ip_address": session.ip_address,
+        "user_agent": session.user_agent,
+        "device": session.device,
+    }

@@ -1,0 +1,55 @@
+"""Proving who one is by password, within the limits on guessing."""
+
+from __future__ import annotations
+
+from django.contrib.auth import authenticate
+from django.http import HttpRequest
+
+from accounts import services, tokens
+from accounts.conf import conf
+from accounts.models import User
+from accounts.ratelimit import Attempts, address_key
+
+
+def log_in(
+    request: HttpRequest, *, email: str = "", username: str = "", password: str
+) -> User | None:
+    """Return the user who has this name and password, and may log in.
+
+    Raises DRF's ``Throttled`` after too many wrong passwords, and ``StoreUnavailable`` where they
+    cannot be counted.
+    """
+    name = username or email
+    attempts = [_from_address(request), _at(request, f"name:{name.casefold()}")]
+    if (known := services.find_user(email=email, username=username)) is not None:
+        # However it is named: by username, by address, in whatever spelling finds it.
+        attempts.append(_at(request, f"user:{known.pk}"))
+    # A name that is nobody's is tried all the same, for a failure to take as long.
+    return _check(request, attempts, known.get_username() if known else name, password)
+
+
+def confirm(request: HttpRequest, *, user: User, password: str) -> User | None:
+    """Return the user, read anew, if the password is theirs; raises as ``log_in()`` does."""
+    attempts = [_from_address(request), _at(request, f"user:{user.pk}")]
+    confirmed = _check(request, attempts, user.get_username(), password)
+    return confirmed if confirmed == user else None
+
+
+def _check(
+    request: HttpRequest, attempts: list[Attempts], username: str, password: str
+) -> User | None:
+    """Check a password; what succeeds does not count against the limits."""
+    user = authenticate(request, username=username, password=password)
+    if user is None or not tokens.is_allowed(user):
+        return None
+    for attempt in attempts:
+        attempt.succeed()
+    return user
+
+
+def _from_address(request: HttpRequest) -> Attempts:
+    return Attempts(request, name="address", key=address_key(request), rate=conf.address_rate)
+
+
+def _at(request: HttpRequest, account: str) -> Attempts:
+    return Attempts(request, name="password", key=account, rate=conf.password_rate)
