@@ -132,6 +132,23 @@ class Tab:
         """Wait until something else is stored, by whichever tab."""
         self.page.wait_for_function("([n, b]) => localStorage.getItem(n) !== b", arg=[name, before])
 
+    def watch_writes(self):
+        """Note from now on what this tab stores, for however short a time."""
+        self.page.evaluate(
+            """() => {
+                globalThis.written = [];
+                const set = Storage.prototype.setItem;
+                Storage.prototype.setItem = function (name, value) {
+                    written.push(name);
+                    set.call(this, name, value);
+                };
+            }"""
+        )
+
+    @property
+    def written(self):
+        return self.do("written")
+
     def wait_for_event(self, event):
         self.page.wait_for_function("(e) => events.includes(e)", arg=event)
 
@@ -469,11 +486,12 @@ def test_a_refresh_in_flight_beside_a_logout_stores_nothing_and_is_ended_too(
     tab.begin(f"got('{USER}').catch(() => null)")
     request = tab.wait_for(held)
     answer = request.fetch()
+    tab.watch_writes()
     tab.do(f"() => void (globalThis.leaving = client.{scope}())")
     assert (tab.is_in, tab.tokens) == (False, None)
     request.fulfill(response=answer)
     assert tab.do("leaving")["confirmed"]
-    assert (tab.is_in, tab.tokens) == (False, None)
+    assert (tab.is_in, tab.tokens, tab.written) == (False, None, [])
     phone_login = Session.objects.filter(sid=AccessToken(phone.access).sid)
     assert list(Session.objects.all()) == list(phone_login)
     phone.access = answer.json()["access_token"]
@@ -488,11 +506,12 @@ def test_a_refresh_in_flight_beside_a_logout_in_another_tab_stores_nothing(open_
     other.begin(f"got('{USER}')")
     request = other.wait_for(held)
     answer = request.fetch()
+    other.watch_writes()
     tab.do("client.logout()")
     other.wait_for_event("logout")
     with other.page.expect_response("**/logout"):
         request.fulfill(response=answer)
-    assert other.result == 401
+    assert (other.result, other.written) == (401, [])
     for each in (tab, other):
         assert (each.is_in, each.tokens) == (False, None)
     assert not Session.objects.exists()
