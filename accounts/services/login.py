@@ -22,7 +22,7 @@ from accounts.exceptions import (
     UserInactive,
 )
 from accounts.models import Session, User
-from accounts.services.endings import end_outdated, make_room, run_out, user_deactivated
+from accounts.services.endings import discard, make_room, run_out, user_deactivated
 from accounts.services.transactions import after_request, database, retried
 from accounts.tokens import AccessToken, Login, LoginToken, RefreshToken
 
@@ -114,7 +114,7 @@ def find_login(*, token: LoginToken) -> Login:
         after_request(partial(run_out, session=cast("Session", error.session)))
         raise
     except CredentialsChanged as error:
-        after_request(partial(end_outdated, user=cast("User", error.user)))
+        after_request(partial(discard, session=cast("Session", error.session)))
         raise
     except UserInactive as error:
         user = cast("User", error.user)

@@ -67,7 +67,7 @@ def find_login(token: LoginToken) -> Login:
     if session.run_out_by is not None:
         raise LoginRunOut(session)
     if session.auth_hash not in password_hashes(user):
-        raise CredentialsChanged(user)
+        raise CredentialsChanged(session)
     if isinstance(token, RefreshToken) and token.jti != session.refresh_jti:
         raise TokenReused if session.refresh_jti else TokenRevoked
     if not is_allowed(user):
