@@ -317,7 +317,65 @@ def test_the_admin_list_is_the_same_for_1_event_and_for_1_000(user, admin_client
     record(999)
     thousand = page()
 
-    assert len(one) == len(thousand) == 6, "\n".join(one)
-    counts = [sql for sql in thousand if "COUNT(" in sql]
-    assert counts
-    assert all("LIMIT 10000" in sql for sql in counts), "it counts no further than a few pages"
+    assert len(one) == len(thousand) == 7, "\n".join(one)
+    chart, *others = sorted(
+        (sql for sql in thousand if "COUNT(" in sql), key=lambda sql: "GROUP BY" not in sql
+    )
+    assert "GROUP BY" in chart
+    assert '"occurred_at" >=' in chart, "of a range of the index"
+    assert others
+    assert all("LIMIT 10000" in sql for sql in others), "it counts no further than a few pages"
+
+
+@pytest.mark.parametrize("filters", ["", "?user={user.pk}", "?q=an"])
+def test_the_admins_logins_are_the_same_for_1_login_and_for_1_000(
+    user, login, admin_client, filters
+):
+    path = "/admin/accounts/session/" + filters.format(user=user)
+
+    def page() -> list[str]:
+        return statements(lambda: admin_client.get(path))
+
+    one = page()
+    now = timezone.now()
+    Session.objects.bulk_create(
+        Session(
+            session_key=f"{number:064}",
+            user=user,
+            kind=Session.Kind.TOKEN,
+            authenticated_at=now,
+            last_seen_at=now,
+            expire_date=now + timedelta(days=14),
+        )
+        for number in range(999)
+    )
+    thousand = page()
+
+    assert len(one) == len(thousand) == (5 if "user" in filters else 4), "\n".join(one)
+
+
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [
+        pytest.param({}, 8, id="ask"),
+        # Other databases take so many rows by several statements.
+        pytest.param({"post": "yes"}, 11, id="end", marks=pytest.mark.postgresql),
+    ],
+)
+def test_ending_all_logins_in_the_admin_is_the_same_for_1_and_for_10_000(
+    request, login, admin_client, step, number
+):
+    data = {"action": "end_selected", "_selected_action": str(login.access.sid)}
+
+    def act(count: int) -> list[str]:
+        across = {"select_across": "1"}
+        path = "/admin/accounts/session/?kind__exact=token"
+        sql = statements(lambda: admin_client.post(path, data | across | step))
+        assert Session.objects.filter(kind="token").count() == (0 if step else count)
+        return sql
+
+    one = act(1)
+    request.getfixturevalue("crowd")
+    many = act(MANY + (not step))
+
+    assert len(one) == len(many) == number, "\n".join(one)

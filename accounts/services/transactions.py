@@ -72,7 +72,7 @@ def _begin_request(**kwargs: Any) -> None:  # Any: Django's signals' own argumen
 
 
 def _finish_request(**kwargs: Any) -> None:  # Any: as above
-    calls = getattr(_request, "calls", [])
+    calls = getattr(_request, "calls", None) or ()
     _request.calls = None
     for call in calls:
         try:
