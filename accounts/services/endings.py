@@ -37,6 +37,8 @@ def end_sessions(*, sessions: SessionQuerySet, cause: Cause) -> LogoutResult:
         ended = list(
             sessions.using(database())
             .filter(user__isnull=False)
+            # What a list has joined to its rows is not to be locked.
+            .select_related(None)
             .select_for_update()
             .order_by("pk")
             .defer("session_data")
@@ -157,6 +159,7 @@ def end_outdated(*, user: User) -> LogoutResult:
     )
 
 
+@retried
 def password_changed(*, user: User) -> None:
     """End the other logins of a user who has just got a new password.
 
@@ -164,34 +167,43 @@ def password_changed(*, user: User) -> None:
     known which login changed the password and stays (see Django's ``update_session_auth_hash()``,
     and ``keep_session()``).
     """
-    standing = Session.objects.of(user).values("refresh_jti")
-    if tokens_revoked := tokens.blacklist_all(user, keep=standing):
-        # Of logins without a row, which hold no hash of the password.
-        record(
-            user=user,
-            scope=Scope.OTHERS,
-            cause=Cause(reason=Reason.PASSWORD_CHANGED, initiator=Initiator.POLICY),
-            sessions_ended=0,
-            tokens_revoked=tokens_revoked,
-        )
+    with transaction.atomic(using=database()):
+        standing = Session.objects.of(user).values("refresh_jti")
+        if tokens_revoked := tokens.blacklist_all(user, keep=standing):
+            # Of logins without a row, which hold no hash of the password.
+            record(
+                user=user,
+                scope=Scope.OTHERS,
+                cause=Cause(reason=Reason.PASSWORD_CHANGED, initiator=Initiator.POLICY),
+                sessions_ended=0,
+                tokens_revoked=tokens_revoked,
+            )
+    password_disabled(user=user)
+
+
+def password_disabled(*, user: User) -> None:
+    """End the logins of a user who may just have lost the password that they began with."""
     end = partial(after_request, partial(end_outdated, user=user))
     transaction.on_commit(end, using=database())
 
 
-def keep_session(*, session: Session, user: User) -> None:
+def keep_session(*, session: Session | None, user: User) -> None:
     """Let a login outlive the change of its user's password that it has just made.
 
     What Django's ``update_session_auth_hash()`` is for a browser, for a token login
-    (``request.auth.session``).
+    (``request.auth.session``; None for a plain SimpleJWT token, which no password ends).
     """
-    Session.objects.of(user).filter(pk=session.pk).update(auth_hash=user.get_session_auth_hash())
+    if session is not None:
+        auth_hash = user.get_session_auth_hash()
+        Session.objects.of(user).filter(pk=session.pk).update(auth_hash=auth_hash)
 
 
 @retried
 def user_deactivated(*, user: User) -> LogoutResult:
     """End every login of a user who may not log in any more, if there is one."""
     with transaction.atomic(using=database()):
-        TokenVersion.objects.lock(user.pk)
+        if TokenVersion.objects.lock(user.pk).user.is_active:
+            return UNCHANGED
         ended = _end_everything(user, Reason.USER_DEACTIVATED)
         if ended.events:
             TokenVersion.objects.raise_version(user)
@@ -202,6 +214,7 @@ def user_deactivated(*, user: User) -> LogoutResult:
 def user_deleted(*, user: User) -> LogoutResult:
     """End every login of a user who is about to be deleted, if there is one."""
     with transaction.atomic(using=database()):
+        TokenVersion.objects.lock(user.pk)
         return _end_everything(user, Reason.USER_DELETED)
 
 
