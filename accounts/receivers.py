@@ -94,6 +94,9 @@ def on_user_logged_in(request: HttpRequest | None, user: User, **kwargs: Any) ->
     session = getattr(request, "session", None)
     if isinstance(session, SessionStore):
         session.logged_in = client
+        if session.login is not None:
+            # Django gives a session that was anonymous a new key, but not one of the same user.
+            session.cycle_key()
     _log(audit.Event.LOGIN_SUCCESS, client, action="login", reason="password", user_id=str(user.pk))
 
 

@@ -9,6 +9,8 @@ import asyncio
 import os
 import re
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,7 +125,7 @@ def _running(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 
 @pytest.fixture
-def open_browser(_chromium, live_server, monkeypatch):
+def open_browser(_chromium, live_server, clients, monkeypatch):
     """Open browsers on the served project: a laptop, another one, ``open_browser.phone()``."""
     playwright, browser, loop = _chromium
     # A test asks the database itself, in the thread where Playwright's loop runs. Nothing else is
@@ -131,12 +133,23 @@ def open_browser(_chromium, live_server, monkeypatch):
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
     with _running(loop):
         browsers = Browsers(playwright, browser, live_server.url)
+        yield browsers
         try:
-            yield browsers
             browsers.close()
         finally:
             # Beside a loop Django has connections of its own, which nobody else closes.
             connections.close_all()
+            clients.close()
+            _wait_for_the_server()
+
+
+def _wait_for_the_server() -> None:
+    """Wait until what was asked is answered: the database is emptied next, for the next test."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    for thread in threading.enumerate():
+        if "process_request_thread" in thread.name:
+            thread.join(max(deadline - time.monotonic(), 0))
+            assert not thread.is_alive(), "A request has no answer, or a connection no end"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import OuterRef, Q, QuerySet
 
 from accounts import tokens
 from accounts.conf import conf
@@ -231,7 +231,9 @@ def make_room(
     """
     version = TokenVersion.objects.lock(user_id)
     if (limit := conf.max_sessions) is not None:
-        others = Session.objects.primary().filter(user=user_id).exclude(pk=session_key)
+        others = Session.objects.primary().filter(
+            ~Q(pk=session_key), ~tokens.blacklisted(OuterRef("refresh_jti")), user=user_id
+        )
         newest_first = others.alive().order_by("-authenticated_at", "-sid")
         surplus = list(newest_first.values_list("pk", flat=True)[limit - 1 :])
         if surplus:

@@ -131,10 +131,11 @@ def reauthenticate(*, session: Session | None, user: User) -> None:
     """
     if session is None:
         raise NotReauthenticable
+    session.reauthenticated_at = timezone.now()
+    # Checking a password may renew its hash.
+    session.auth_hash = user.get_session_auth_hash()
     marked = Session.objects.filter(pk=session.pk).update(
-        reauthenticated_at=timezone.now(),
-        # Checking a password may renew its hash.
-        auth_hash=user.get_session_auth_hash(),
+        reauthenticated_at=session.reauthenticated_at, auth_hash=session.auth_hash
     )
     if not marked:
         raise TokenRevoked

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from asgiref.local import Local
 from django.core.signals import request_finished, request_started
-from django.db import IntegrityError, OperationalError, router, transaction
+from django.db import (
+    IntegrityError,
+    OperationalError,
+    close_old_connections,
+    router,
+    transaction,
+)
 
 from accounts.models import Session
 
@@ -50,8 +56,11 @@ def retried(service: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-_request: Final = Local()
-"""Of each thread or task: ``calls`` are those that wait for the end of its request."""
+_request: Final = threading.local()
+"""``calls`` are those that wait for the end of the request that this thread answers.
+
+An ASGI server, too, has one thread for all synchronous code of a request.
+"""
 
 
 def after_request(call: Callable[[], object]) -> None:
@@ -72,13 +81,17 @@ def _begin_request(**kwargs: Any) -> None:  # Any: Django's signals' own argumen
 
 
 def _finish_request(**kwargs: Any) -> None:  # Any: as above
-    calls = getattr(_request, "calls", [])
+    calls = getattr(_request, "calls", None)
     _request.calls = None
+    if not calls:
+        return
     for call in calls:
         try:
             call()
         except Exception:
             logger.exception("Could not end logins after the request")
+    # Django has done so just before, and these calls may have opened one anew.
+    close_old_connections()
 
 
 request_started.connect(_begin_request)
