@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import pytest
+from asgiref.sync import async_to_sync
+from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth import get_user_model, update_session_auth_hash
 from django.contrib.auth.management.commands import changepassword
 from django.contrib.auth.views import PasswordResetConfirmView
 from django.core import mail
+from django.core.handlers.asgi import ASGIHandler
 from django.core.management import call_command
 from django.db import OperationalError, connection, models, transaction
 from django.db.models.signals import post_save, pre_delete
@@ -275,6 +278,40 @@ def test_a_password_changed_in_a_browser_leaves_that_browser_alone_in(
     assert asked_for_token(PASSWORD).status_code == 400
     assert asked_for_token(NEW).status_code == 200
     assert recorded() == dict.fromkeys(others, BY_A_NEW_PASSWORD)
+
+
+@pytest.mark.usefixtures("transactions")
+def test_behind_asgi_the_browser_that_changed_the_password_stays_in_too(user, tablet, phone):
+    sid, cookie = tablet.sid, f"sessionid={tablet.http.cookies['sessionid'].value}"
+    body = f"old_password={PASSWORD}&new_password1={NEW}&new_password2={NEW}".encode()
+    csrf = b"a" * 32
+
+    async def change():
+        served = ApplicationCommunicator(
+            ASGIHandler(),
+            {
+                "type": "http",
+                "method": "POST",
+                "path": "/accounts/password_change/",
+                "query_string": b"",
+                "headers": [
+                    (b"host", b"testserver"),
+                    (b"content-type", b"application/x-www-form-urlencoded"),
+                    (b"content-length", str(len(body)).encode()),
+                    (b"cookie", cookie.encode() + b"; csrftoken=" + csrf),
+                    (b"x-csrftoken", csrf),
+                ],
+            },
+        )
+        await served.send_input({"type": "http.request", "body": body})
+        answer = await served.receive_output(10)
+        await served.receive_output(10)
+        await served.wait(10)
+        return answer["status"]
+
+    assert async_to_sync(change)() == 302
+    assert Session.objects.get().sid == sid
+    assert recorded() == {phone.refresh.sid: BY_A_NEW_PASSWORD}
 
 
 def _events_of(user):

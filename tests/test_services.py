@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from datetime import timedelta
 
 import pytest
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
@@ -20,7 +22,7 @@ from accounts.models import LogoutEvent, Session, TokenVersion
 from accounts.services import Cause, Initiator, LogoutResult, Reason, Scope
 from accounts.services.endings import end_outdated
 from accounts.services.recording import record_each
-from accounts.services.transactions import after_request, retried
+from accounts.services.transactions import _finish_request, after_request, retried
 from accounts.sessions import SessionStore, hash_key
 from accounts.signals import login_ended
 
@@ -1227,3 +1229,31 @@ def test_a_request_that_was_never_finished_leaves_nothing_to_the_next(a_request)
     a_request()
 
     assert calls == []
+
+
+def test_a_request_that_is_finished_twice_is_finished(a_request):
+    a_request()
+    a_request()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_ends_after_a_request_leaves_no_connection_open(rf, user, phone):
+    # In the order of production; Django's test clients change it.
+    request_finished.disconnect(_finish_request)
+    request_finished.connect(_finish_request)
+    type(user).objects.filter(pk=user.pk).update(password="!")
+    seen = []
+
+    def serve():
+        request = rf.get("/user", headers={"Authorization": f"Bearer {phone.access}"})
+        answer = WSGIHandler()(request.environ, lambda status, headers: seen.append(status))
+        answer.close()
+        seen.append(connection.connection)
+        connection.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    thread.join()
+
+    assert seen == ["401 Unauthorized", None]
+    assert LogoutEvent.objects.get().reason == "password_changed"
