@@ -654,6 +654,18 @@ def test_a_deactivated_user_is_out_everywhere_and_stays_out(
     assert admin.is_in
 
 
+def test_no_token_of_plain_simplejwt_comes_back_with_its_user(user, plain):
+    access = tokens.decode_access(str(plain.access_token))
+    assert not is_dead(access)
+    deactivated_in_a_shell(user, None)
+
+    user.is_active = True
+    user.save()
+
+    assert is_dead(access)
+    assert is_dead(plain)
+
+
 def test_a_user_without_logins_is_deactivated_without_an_event(user):
     deactivated_in_a_shell(user, None)
 

@@ -1236,6 +1236,7 @@ def test_a_request_that_is_finished_twice_is_finished(a_request):
     a_request()
 
 
+@pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_what_ends_after_a_request_leaves_no_connection_open(rf, user, phone):
     # In the order of production; Django's test clients change it.
