@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import pytest
 from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth import get_user_model, update_session_auth_hash
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.management.commands import changepassword
 from django.contrib.auth.views import PasswordResetConfirmView
 from django.core import mail
@@ -19,7 +21,7 @@ from django.db import OperationalError, connection, models, transaction
 from django.db.models.signals import post_save, pre_delete
 from django.http import HttpResponse
 from django.test import Client
-from django.test.utils import isolate_apps
+from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.urls import include, path
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -28,13 +30,17 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 from rest_framework_simplejwt.tokens import RefreshToken as StockRefreshToken
 
 from accounts import receivers, services, tokens
+from accounts.clients import ClientInfo
 from accounts.exceptions import TokenRevoked
-from accounts.models import LogoutEvent, Session, TokenVersion
+from accounts.models import LogoutEvent, Session, TokenVersion, hash_key
 from accounts.services import Cause, Initiator, Reason
-from accounts.sessions import hash_key
+from accounts.sessions import SessionStore
 from accounts.signals import login_ended
 
 from .http import PASSWORD
+from .test_races import log_in as http_log_in
+from .test_races import offset, race, refresh
+from .test_services import failing
 
 User = get_user_model()
 
@@ -500,7 +506,7 @@ def by_queryset(user):
 
 
 def by_hand(user):
-    user.password = "!nobody knows"
+    user.password = make_password("nobody knows")
     user.save()
 
 
@@ -998,3 +1004,127 @@ def test_a_receiver_that_raises_harms_nothing(user, phone, laptop, happen):
     assert is_dead(phone.access)
     assert is_dead(laptop.access)
     assert not OutstandingToken.objects.filter(blacklistedtoken=None).exists()
+
+
+# At the edges
+
+
+def test_a_browser_of_a_user_deactivated_by_queryset_is_not_in_again_later(user):
+    browser = Client()
+    browser.force_login(user)
+    User.objects.filter(pk=user.pk).update(is_active=False)
+    assert browser.get("/whoami").content == b""
+
+    User.objects.filter(pk=user.pk).update(is_active=True)
+
+    assert browser.get("/whoami").content == b""
+    assert LogoutEvent.objects.get().reason == "user_deactivated"
+
+
+def test_a_disabled_password_ends_every_login(user, phone):
+    user.set_unusable_password()
+    user.save()
+
+    assert [event.reason for event in LogoutEvent.objects.all()] == ["password_changed"]
+    assert is_dead(phone.access)
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("beside", ["a log-in", "a refresh of a plain token"])
+def test_a_user_who_is_deleted_leaves_no_login_that_begins_beside(beside):
+    for number in range(21):
+        person = User.objects.create_user(f"user{number}", password=PASSWORD)
+        services.log_in(user=person, client=ClientInfo())
+        plain = StockRefreshToken.for_user(person)
+
+        def delete(pk=person.pk):
+            User.objects.get(pk=pk).delete()
+            return "deleted"
+
+        def begin(name=person.username, plain=plain):
+            answer = http_log_in(name) if beside == "a log-in" else refresh(plain)
+            return answer.status_code
+
+        deleted, status = race(delete, begin, delays=[delay / 2 for delay in offset(number)])
+
+        assert deleted == "deleted"
+        assert status in {200, 400}
+        ended = LogoutEvent.objects.filter(username=person.username)
+        assert sum(event.sessions_ended for event in ended) == 1 + (status == 200)
+
+
+def test_what_a_new_password_revokes_is_on_record_or_not_revoked(user):
+    plain = tokens.decode_refresh(str(StockRefreshToken.for_user(user)))
+    user.set_password(NEW)
+
+    with failing('INSERT INTO "accounts_logoutevent"'), pytest.raises(OperationalError):
+        user.save()
+
+    assert not tokens.is_blacklisted(plain)
+
+
+def test_a_session_that_is_flushed_unread_is_on_record(user, client):
+    client.force_login(user)
+
+    SessionStore(client.cookies["sessionid"].value).flush()
+
+    assert not Session.objects.exists()
+    assert LogoutEvent.objects.get().reason == "discarded"
+
+
+def test_a_username_too_long_for_the_record_is_cut(user, phone, monkeypatch):
+    monkeypatch.setattr(User, "get_username", lambda self: "a" * 300)
+
+    services.end_all(user=user, cause=Cause())
+
+    assert LogoutEvent.objects.get().username == "a" * 254
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Bogota"])
+def test_without_time_zones_a_new_password_revokes_a_plain_token(settings, user, zone):
+    settings.USE_TZ, settings.TIME_ZONE = False, zone
+    raw = StockRefreshToken.for_user(user)
+    raw.set_exp(lifetime=timedelta(hours=4))
+    OutstandingToken.objects.update(expires_at=raw.current_time + timedelta(hours=4))
+
+    in_a_shell(user)
+
+    assert tokens.is_blacklisted(tokens.decode_refresh(str(raw)))
+
+
+def test_a_version_is_raised_where_it_is_written(settings, user):
+    settings.DATABASE_ROUTERS = ["tests.test_services.NoReplica"]
+
+    TokenVersion.objects.raise_version(user)
+
+    assert TokenVersion.objects.using("default").get(user=user).version == 1
+
+
+def test_a_user_who_was_reactivated_meanwhile_keeps_their_logins(user, phone):
+    stale = User.objects.get(pk=user.pk)
+    stale.is_active = False
+
+    services.user_deactivated(user=stale)
+
+    assert not is_dead(phone.access)
+
+
+def test_nobody_logs_in_who_was_deactivated_or_deleted_meanwhile(user, stranger):
+    inactive, gone = User.objects.get(pk=user.pk), User.objects.get(pk=stranger.pk)
+    User.objects.filter(pk=user.pk).update(is_active=False)
+    stranger.delete()
+
+    for stale in (inactive, gone):
+        with pytest.raises(TokenRevoked):
+            services.log_in(user=stale, client=ClientInfo())
+
+    assert not Session.objects.exists()
+
+
+@pytest.mark.postgresql
+def test_ending_the_rows_of_a_list_locks_no_users(user, phone):
+    with CaptureQueriesContext(connection) as statements:
+        services.end_sessions(sessions=Session.objects.select_related("user"), cause=Cause())
+
+    [locking] = [query["sql"] for query in statements if "FOR UPDATE" in query["sql"]]
+    assert "JOIN" not in locking

@@ -7,6 +7,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -1012,6 +1013,11 @@ def test_a_user_who_ends_their_own_logins_is_no_actor(user, phone):
     assert LogoutEvent.objects.get().actor is None
 
 
+def deactivate(user):
+    get_user_model().objects.filter(pk=user.pk).update(is_active=False)
+    return services.user_deactivated(user=user)
+
+
 ENDINGS = {
     "end_sessions": lambda keep: services.end_sessions(
         sessions=Session.objects.of(keep.user), cause=Cause()
@@ -1019,7 +1025,7 @@ ENDINGS = {
     "end_others": lambda keep: services.end_others(keep=keep, cause=Cause()),
     "end_all": lambda keep: services.end_all(user=keep.user, cause=Cause()),
     "secure_account": lambda keep: services.secure_account(user=keep.user, cause=Cause()),
-    "user_deactivated": lambda keep: services.user_deactivated(user=keep.user),
+    "user_deactivated": lambda keep: deactivate(keep.user),
     "user_deleted": lambda keep: services.user_deleted(user=keep.user),
 }
 
