@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Final, cast
 
 from django import forms
@@ -45,16 +46,16 @@ class SessionsPage(MemberMixin, ListView):  # type: ignore[type-arg] # not gener
         return context
 
 
-class EndPage(PasswordMixin, MemberMixin, FormView):  # type: ignore[type-arg] # not generic at run time
+class EndPage(PasswordMixin, MemberMixin, FormView, ABC):  # type: ignore[type-arg] # not generic at run time
     """Say what is about to end, ask for the password where that is set, and end it."""
 
+    @abstractmethod
     def logins(self) -> SessionQuerySet:
         """Return what ends."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self, cause: services.Cause) -> HttpResponse:
-        """End it."""
-        raise NotImplementedError
+        """End it, and say so."""
 
     @cached_property
     def asks_password(self) -> bool:
