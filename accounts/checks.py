@@ -140,7 +140,8 @@ def check_timeouts(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """Check that a login ends by itself at last."""
-    if {"ABSOLUTE_TIMEOUT", "IDLE_TIMEOUT"} & getattr(settings, "ACCOUNTS", {}).keys():
+    given = getattr(settings, "ACCOUNTS", {})
+    if "ABSOLUTE_TIMEOUT" in given or "IDLE_TIMEOUT" in given:
         return []
     return [
         Warning(

@@ -67,13 +67,16 @@ class LoginRunOut(TokenRevoked):
 
 
 class CredentialsChanged(TokenRevoked):
-    """A login began with a password that is not its user's any more; ``user`` is whose it is."""
+    """A login began with a password that is not its user's any more.
+
+    Its row, ``session``, is still to be ended.
+    """
 
     code = "password_changed"
 
-    def __init__(self, user: object) -> None:
+    def __init__(self, session: object) -> None:
         super().__init__()
-        self.user = user
+        self.session = session
 
 
 class NotReauthenticable(AccountsError):

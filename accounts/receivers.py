@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -18,8 +19,10 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from accounts import audit, services, tokens
 from accounts.clients import ClientInfo
 from accounts.exceptions import TokenRevoked
-from accounts.models import Session, User
+from accounts.models import LogoutEvent, Session, User
+from accounts.services import Reason
 from accounts.sessions import SessionStore
+from accounts.signals import login_ended
 
 # Any: Django passes its signals' own arguments along.
 
@@ -46,15 +49,26 @@ def on_session_saved(instance: Session, **kwargs: Any) -> None:
         services.make_room(user_id=instance.user_id, session_key=instance.session_key)
 
 
-def on_user_saved(instance: User, *, created: bool, raw: bool, **kwargs: Any) -> None:
+def on_user_saved(
+    instance: User,
+    *,
+    created: bool,
+    raw: bool,
+    update_fields: Collection[str] | None = None,
+    **kwargs: Any,
+) -> None:
     """End the logins that a new password, or a deactivation, ends."""
     if created or raw:
         return
+
+    def is_saved(field: str) -> bool:
+        return update_fields is None or field in update_fields
+
     # What Django's own hook, a validator's password_changed(), is called for: a renewed hash of
     # the same password is not one.
-    if instance._password is not None:  # type: ignore[attr-defined]  # noqa: SLF001 # Django's
+    if is_saved("password") and instance._password is not None:  # type: ignore[attr-defined]  # noqa: SLF001 # Django's
         services.password_changed(user=instance)
-    if not instance.is_active:
+    if is_saved("is_active") and not instance.is_active:
         services.user_deactivated(user=instance)
 
 
@@ -80,6 +94,9 @@ def on_user_logged_in(request: HttpRequest | None, user: User, **kwargs: Any) ->
     session = getattr(request, "session", None)
     if isinstance(session, SessionStore):
         session.logged_in = client
+        if session.login is not None:
+            # Django gives a session that was anonymous a new key, but not one of the same user.
+            session.cycle_key()
     _log(audit.Event.LOGIN_SUCCESS, client, action="login", reason="password", user_id=str(user.pk))
 
 
@@ -110,6 +127,29 @@ def on_user_logged_out(request: HttpRequest | None, user: User | None, **kwargs:
             user_id=str(user.pk),
             session_id=str(event.session_id),
         )
+
+
+@receiver(login_ended)
+def on_login_ended(event: LogoutEvent, **kwargs: Any) -> None:
+    """Log what ended though its user did not ask for it."""
+    if event.initiator == LogoutEvent.Initiator.USER:
+        return  # The page or endpoint that was asked logs it, with its answer.
+    expired = event.reason in {Reason.EXPIRED, Reason.IDLE_TIMEOUT, Reason.ABSOLUTE_TIMEOUT}
+    audit.log(
+        audit.Event.SESSION_EXPIRED if expired else audit.Event.SESSION_LOGOUT,
+        action="end_session",
+        target="session",
+        success=True,
+        reason=event.reason,
+        status=None,
+        client=ClientInfo(
+            ip_address=event.ip_address,
+            user_agent=event.user_agent,
+            request_id=event.request_id,
+        ),
+        user_id=str(event.user_id) if event.user_id else None,
+        session_id=str(event.session_id) if event.session_id else None,
+    )
 
 
 def _log(

@@ -13,6 +13,8 @@ from accounts import services
 from accounts.clients import ClientInfo
 from tests.http import PASSWORD, Clients
 
+pytest_plugins = ["tests.chromium"]
+
 
 @pytest.fixture(autouse=True)
 def _fresh_rate_limits():

@@ -6,6 +6,7 @@ import pytest
 from django.core.checks import Tags, run_checks
 
 from accounts.api.serializers import TokenObtainPairSerializer
+from accounts.conf import AAL1, AAL2, AAL3
 
 
 class HostSerializer(TokenObtainPairSerializer):
@@ -175,3 +176,58 @@ def test_a_host_without_translations_is_told(told, settings):
     settings.USE_I18N = False
 
     assert ids(told()) == ["accounts.W005"]
+
+
+@pytest.mark.parametrize("accounts", [{}, {"MAX_SESSIONS": 5, "LOGOUT_RATE": "20/5m"}])
+def test_a_deployment_whose_logins_go_on_for_ever_is_a_warning(settings, told, accounts):
+    settings.ACCOUNTS = accounts
+
+    [message] = [message for message in told(deploy=True) if message.id == "accounts.W006"]
+    assert "ABSOLUTE_TIMEOUT" in message.hint
+    assert told() == []
+
+
+def test_a_deployment_without_any_settings_is_warned_of_it_too(settings, told):
+    del settings.ACCOUNTS
+
+    assert "accounts.W006" in ids(told(deploy=True))
+
+
+@pytest.mark.parametrize(
+    "accounts",
+    [
+        AAL1,
+        AAL2,
+        AAL3,
+        {"ABSOLUTE_TIMEOUT": 3_600},
+        {"IDLE_TIMEOUT": 3_600},
+        {"ABSOLUTE_TIMEOUT": None},
+        {"IDLE_TIMEOUT": None},
+    ],
+)
+def test_a_deployment_that_has_decided_on_a_limit_is_not(settings, told, accounts):
+    settings.ACCOUNTS = accounts
+
+    assert "accounts.W006" not in ids(told(deploy=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("IDLE_TIMEOUT", 60),
+        ("IDLE_TIMEOUT", "1h"),
+        ("ABSOLUTE_TIMEOUT", 0),
+        ("ABSOLUTE_TIMEOUT", True),
+        ("MAX_SESSIONS", 0),
+        ("MAX_SESSIONS", "5"),
+        ("REAUTHENTICATE_TO_END_OTHERS", "api"),
+        ("CLEAR_SITE_DATA", "cookies"),
+        ("CLEAR_SITE_DATA", ["cookie"]),
+    ],
+)
+def test_a_wrong_limit_is_an_error_that_names_the_setting(settings, told, name, value):
+    settings.ACCOUNTS = {name: value}
+
+    [message] = told()
+    assert message.id == "accounts.E002"
+    assert name in message.msg

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from django.test import RequestFactory
+from django.utils import translation
 
-from accounts.clients import ClientInfo
+from accounts.clients import ClientInfo, clear_site_data, device_name
 
 
 def client(**meta):
@@ -141,3 +142,103 @@ def test_a_request_has_one_id_whoever_asks(rf):
 
     assert first == second
     assert first != ClientInfo.from_request(rf.get("/")).request_id
+
+
+MOZILLA = "Mozilla/5.0"
+WINDOWS = f"{MOZILLA} (Windows NT 10.0; Win64; x64"
+MAC = f"{MOZILLA} (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+CHROME = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "name"),
+    [
+        (f"{WINDOWS}; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Windows"),
+        (f"{WINDOWS}) {CHROME} Safari/537.36", "Chrome on Windows"),
+        (f"{WINDOWS}) {CHROME} Safari/537.36 Edg/139.0.0.0", "Edge on Windows"),
+        (f"{MAC} Version/17.5 Safari/605.1.15", "Safari on Mac"),
+        (f"{MOZILLA} (X11; Linux x86_64) {CHROME} Safari/537.36", "Chrome on Linux"),
+        # Programs that are no browser say what they are.
+        ("Phone/1", "Phone"),
+        ("acme-sync/2.1 (build 7)", "acme-sync"),
+        # Nothing to tell.
+        ("", ""),
+        ("()", ""),
+        ("\U0001f4f1", ""),
+    ],
+)
+def test_a_device_is_named_as_a_person_would(user_agent, name):
+    assert device_name(user_agent) == name
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "parts"),
+    [
+        (
+            f"{MOZILLA} (Linux; Android 14; Pixel 8) {CHROME} Mobile Safari/537.36",
+            ("Chrome", "Pixel 8"),
+        ),
+        (
+            f"{MOZILLA} (Linux; Android 10; K) {CHROME} Mobile Safari/537.36",
+            ("Chrome", "Android"),
+        ),
+        (
+            f"{MOZILLA} (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15"
+            " (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
+            ("Safari", "iPhone"),
+        ),
+        ("curl/8.5.0", ("curl",)),
+        ("python-requests/2.32.3", ("Python Requests",)),
+        ("okhttp/4.12.0", ("okhttp",)),
+    ],
+)
+def test_a_phone_or_a_program_is_told_from_others(user_agent, parts):
+    name = device_name(user_agent)
+
+    for part in parts:
+        assert part in name
+
+
+@pytest.mark.parametrize("user_agent", ["x" * 512, "(" * 512, "Mozilla/" * 64, "%(program)s/1 %s"])
+def test_a_strange_user_agent_has_some_name(user_agent):
+    assert isinstance(device_name(user_agent), str)
+
+
+def test_a_device_is_named_in_every_language():
+    for language in ("en", "es"):
+        with translation.override(language):
+            name = device_name(f"{WINDOWS}; rv:140.0) Gecko/20100101 Firefox/140.0")
+        assert name.startswith("Firefox ")
+        assert name.endswith(" Windows")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "header"),
+    [
+        ((), ""),
+        (("cookies",), '"cookies"'),
+        (["cookies", "storage"], '"cookies", "storage"'),
+        (("*",), '"*"'),
+    ],
+)
+def test_what_to_clear_is_a_list_of_quoted_strings(rf, settings, kinds, header):
+    settings.ACCOUNTS = {"CLEAR_SITE_DATA": kinds}
+
+    assert clear_site_data(rf.get("/", secure=True)) == header
+
+
+def test_nothing_is_to_be_cleared_by_default_or_without_https(rf, settings):
+    settings.ACCOUNTS = {}
+    assert clear_site_data(rf.get("/", secure=True)) == ""
+
+    settings.ACCOUNTS = {"CLEAR_SITE_DATA": ["cookies"]}
+    assert clear_site_data(rf.get("/")) == ""
+
+
+def test_https_at_a_proxy_counts_as_django_is_told(rf, settings):
+    settings.ACCOUNTS = {"CLEAR_SITE_DATA": ["cookies"]}
+    request = rf.get("/", HTTP_X_FORWARDED_PROTO="https")
+    assert clear_site_data(request) == ""
+
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    assert clear_site_data(request) == '"cookies"'

@@ -11,18 +11,25 @@ import socket
 import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import jwt
 import pytest
+from django.contrib.auth import get_user_model, update_session_auth_hash
 from django.db import IntegrityError, connection, connections
+from django.test import Client
 from django.urls import include, path, re_path
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
+from accounts import services
+from accounts.conf import AAL1, AAL2, AAL3
 from accounts.exceptions import AppendOnly
-from accounts.models import LogoutEvent
+from accounts.models import LogoutEvent, Session
+from accounts.services import Cause, Initiator, Reason
+from accounts.sessions import SessionStore, current_session
 from accounts.tokens import AccessToken, RefreshToken
 from tests.conftest import PASSWORD
 from tests.http import PLAIN, V1, dump, table_away
@@ -181,6 +188,263 @@ def traces_of(raw):
         yield digest.hex()
         yield base64.b64encode(digest).decode().rstrip("=")
         yield base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def everyone(clients, wire):
+    """Return the clients of a user with two phones and a browser, all logged in."""
+    return [
+        clients.phone(wire).log_in(),
+        clients.phone(wire).log_in(),
+        clients.browser(wire).log_in(),
+    ]
+
+
+def deactivate(user):
+    user.is_active = False
+    user.save()
+
+
+def delete(user):
+    user.delete()
+
+
+@pytest.mark.asvs(3)
+@pytest.mark.parametrize("how", [deactivate, delete])
+def test_disabling_or_deleting_an_account_ends_all_its_logins(clients, ana, wire, how):
+    *phones, browser = everyone(clients, wire)
+    assert all(client.is_in for client in (*phones, browser))
+
+    how(ana)
+
+    assert not any(client.is_in for client in (*phones, browser))
+    assert [refresh(phone, phone.refresh).status_code for phone in phones] == [400, 400]
+    assert not Session.objects.exclude(user=None).exists()
+
+
+@pytest.mark.asvs(3)
+def test_an_account_that_is_enabled_again_has_none_of_its_logins_back(clients, ana, wire):
+    *phones, browser = everyone(clients, wire)
+    deactivate(ana)
+
+    ana.is_active = True
+    ana.save()
+
+    assert not any(client.is_in for client in (*phones, browser))
+    assert [refresh(phone, phone.refresh).status_code for phone in phones] == [400, 400]
+    assert clients.phone(wire).log_in().is_in
+
+
+NEW_PASSWORD = "a-new-password-9"
+
+
+@pytest.mark.asvs(4)
+def test_after_a_change_of_the_password_the_other_logins_end_and_this_one_stays(clients, ana, wire):
+    *phones, other = everyone(clients, wire)
+    browser = clients.browser(wire).log_in()
+    form = browser.call("GET", "/admin/password_change/").text
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form)[1]
+
+    answer = browser.call(
+        "POST",
+        "/admin/password_change/",
+        data={
+            "csrfmiddlewaretoken": token,
+            "old_password": PASSWORD,
+            "new_password1": NEW_PASSWORD,
+            "new_password2": NEW_PASSWORD,
+        },
+    )
+
+    assert answer.status_code == 302
+    assert browser.is_in
+    assert not any(client.is_in for client in (*phones, other))
+    assert [refresh(phone, phone.refresh).status_code for phone in phones] == [400, 400]
+    assert set(LogoutEvent.objects.values_list("reason", flat=True)) == {"password_changed"}
+
+
+@pytest.mark.asvs(4)
+def test_after_a_reset_of_the_password_every_login_ends(clients, ana, wire):
+    *phones, browser = everyone(clients, wire)
+
+    ana.set_password(NEW_PASSWORD)
+    ana.save()
+
+    assert not any(client.is_in for client in (*phones, browser))
+    assert [refresh(phone, phone.refresh).status_code for phone in phones] == [400, 400]
+    assert clients.phone(wire).log_in(password=NEW_PASSWORD).is_in
+
+
+@pytest.fixture
+def administrator(db):
+    return get_user_model().objects.create_superuser("root", password=PASSWORD)
+
+
+@pytest.mark.asvs(5)
+def test_an_administrator_can_end_the_logins_of_one_user(clients, ana, stranger, administrator):
+    *phones, browser = everyone(clients, PLAIN)
+    eve = clients.phone(PLAIN).log_in("eve")
+    cause = Cause(reason=Reason.ADMINISTRATIVE, initiator=Initiator.ADMIN, actor=administrator)
+
+    services.end_all(user=ana, cause=cause)
+
+    assert not any(client.is_in for client in (*phones, browser))
+    assert eve.is_in
+    event = LogoutEvent.objects.get()
+    assert (event.initiator, event.actor, event.user) == ("admin", administrator, ana)
+
+
+@pytest.mark.asvs(5)
+def test_an_administrator_can_end_the_logins_of_everyone(clients, ana, stranger, administrator):
+    *phones, browser = everyone(clients, PLAIN)
+    eve = clients.phone(PLAIN).log_in("eve")
+    cause = Cause(reason=Reason.ADMINISTRATIVE, initiator=Initiator.ADMIN, actor=administrator)
+
+    services.end_sessions(sessions=Session.objects.all(), cause=cause)
+
+    assert not any(client.is_in for client in (*phones, browser, eve))
+    assert set(LogoutEvent.objects.values_list("actor", flat=True)) == {administrator.pk}
+
+
+@pytest.mark.asvs(6)
+def test_a_user_can_list_and_end_any_of_their_logins_after_re_authenticating(
+    clients, ana, wire, settings
+):
+    settings.ACCOUNTS = {"REAUTHENTICATE_TO_END_OTHERS": True}
+    phone, other, browser = everyone(clients, wire)
+    listed = phone.call("GET", "sessions", bearer=phone.access).json()["results"]
+    ids = [login["id"] for login in listed if not login["current"]]
+    assert len(ids) == 2
+
+    def end(sid):
+        return phone.call("DELETE", f"sessions/{sid}", bearer=phone.access).status_code
+
+    assert [end(sid) for sid in ids] == [403, 403]
+    assert other.is_in
+    assert browser.is_in
+
+    assert phone.reauthenticate().status_code == 200
+
+    assert [end(sid) for sid in ids] == [204, 204]
+    assert not other.is_in
+    assert not browser.is_in
+    assert phone.is_in
+
+
+@pytest.mark.asvs(7)
+def test_a_log_in_issues_new_tokens_and_a_refresh_ends_the_old_one(clients, ana, wire):
+    phone = clients.phone(wire).log_in()
+    first = {phone.access, phone.refresh}
+    spent = phone.refresh
+    phone.renew()
+    second = {phone.access, phone.refresh}
+    assert not first & second
+    assert phone.is_in
+    assert refresh(phone, spent).status_code == 400
+
+    phone.log_in()
+
+    assert not {phone.access, phone.refresh} & (first | second)
+
+
+@pytest.mark.asvs(7)
+def test_a_log_in_replaces_the_key_that_the_browser_had_before(clients, ana, stranger):
+    stranger.is_staff = True
+    stranger.save()
+    browser, thief = clients.browser(PLAIN).log_in(), clients.browser(PLAIN)
+    old_key = browser.session_key
+
+    browser.log_in("eve")
+
+    assert browser.session_key != old_key
+    thief.http.cookies.set("sessionid", old_key)
+    assert not thief.is_in
+    assert browser.is_in
+
+
+@pytest.mark.asvs(7)
+def test_a_re_authenticated_browser_has_a_new_key_and_the_old_one_ends(client, ana, rf):
+    client.force_login(ana)
+    old_key = client.cookies["sessionid"].value
+    request = rf.get("/")
+    request.session = SessionStore(old_key)
+    request.user = ana
+
+    services.reauthenticate(session=current_session(request), user=ana)
+    update_session_auth_hash(request, ana)
+    request.session.save()
+
+    assert request.session.session_key != old_key
+    assert client.get("/admin/").status_code == 302
+    client.cookies["sessionid"] = request.session.session_key
+    assert client.get("/admin/").status_code == 200
+    assert Session.objects.get().recently_reauthenticated
+
+
+PRESETS = {"AAL1": AAL1, "AAL2": AAL2, "AAL3": AAL3}
+
+
+def still_in(phone, browser, **clocks):
+    """Set the clocks of all logins, and ask who is in: by phone, by browser, by refreshing."""
+    Session.objects.exclude(user=None).update(**clocks)
+    return phone.is_in, browser.is_in, phone.renew().status_code == 200
+
+
+@pytest.mark.asvs(8)
+@pytest.mark.parametrize(("preset", "minutes"), [("AAL2", 60), ("AAL3", 15)])
+def test_a_login_ends_when_it_goes_unused(clients, ana, wire, settings, preset, minutes):
+    settings.ACCOUNTS = PRESETS[preset]
+    now = datetime.now(UTC)
+    phone, browser = clients.phone(wire).log_in(), clients.browser(wire).log_in()
+
+    used = still_in(phone, browser, last_seen_at=now - timedelta(minutes=minutes - 1))
+    unused = still_in(phone, browser, last_seen_at=now - timedelta(minutes=minutes))
+
+    assert used == (True, True, True)
+    assert unused == (False, False, False)
+    recorded = LogoutEvent.objects.values_list("reason", "initiator")
+    assert list(recorded) == [("idle_timeout", "policy")] * 2
+
+
+@pytest.mark.asvs(9)
+@pytest.mark.parametrize(("preset", "hours"), [("AAL1", 30 * 24), ("AAL2", 24), ("AAL3", 12)])
+def test_a_login_ends_at_its_absolute_limit_whatever_is_done_with_it(
+    clients, ana, wire, settings, preset, hours
+):
+    settings.ACCOUNTS = PRESETS[preset]
+    phone, browser = clients.phone(wire).log_in(), clients.browser(wire).log_in()
+    began = datetime.now(UTC) - timedelta(hours=hours) + timedelta(minutes=2)
+
+    before = still_in(phone, browser, authenticated_at=began)
+    rotated = RefreshToken(phone.refresh)
+    after = still_in(phone, browser, authenticated_at=began - timedelta(minutes=2))
+
+    assert before == (True, True, True)
+    assert rotated.expires_at <= began + timedelta(hours=hours)
+    assert after == (False, False, False)
+    recorded = LogoutEvent.objects.values_list("reason", "initiator")
+    assert list(recorded) == [("absolute_timeout", "policy")] * 2
+
+
+@pytest.mark.asvs(10)
+def test_at_the_maximum_of_logins_the_oldest_ends(clients, ana, wire, settings):
+    settings.ACCOUNTS = {"MAX_SESSIONS": 2}
+    browser, phone = clients.browser(wire).log_in(), clients.phone(wire).log_in()
+    assert browser.is_in
+    assert phone.is_in
+
+    third = clients.phone(wire).log_in()
+
+    assert (browser.is_in, phone.is_in, third.is_in) == (False, True, True)
+    assert LogoutEvent.objects.get().reason == "max_sessions"
+
+
+@pytest.mark.asvs(10)
+def test_the_maximum_of_logins_and_what_happens_at_it_are_documented():
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+
+    [line] = [line for line in readme.splitlines() if line.startswith("| `MAX_SESSIONS`")]
+
+    assert "ends the oldest" in line
 
 
 @pytest.mark.asvs(11)
@@ -587,6 +851,100 @@ def test_older_clients_read_the_same_from_the_older_headers(phone):
 
 
 # Browser
+
+
+CLEARED = {"CLEAR_SITE_DATA": ("cache", "cookies", "storage", "*")}
+HEADER = '"cache", "cookies", "storage", "*"'
+
+
+def log_out(phone, path="logout", *, secure=True, **body):
+    """Log a phone out through Django's own client, which can do as if over HTTPS."""
+    return Client(raise_request_exception=False).post(
+        phone.wire.base + path,
+        body,
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {phone.access}"},
+        secure=secure,
+    )
+
+
+@pytest.mark.asvs(37)
+@pytest.mark.parametrize(
+    ("path", "scope"),
+    [
+        ("logout", None),
+        ("logout", "session"),
+        ("logout", "refresh_tokens"),
+        ("logout", "global"),
+        ("logout/all", None),
+    ],
+)
+def test_a_logout_over_https_tells_the_browser_what_to_clear(phone, settings, path, scope):
+    settings.ACCOUNTS = CLEARED
+
+    answer = log_out(phone, path, **({"scope": scope} if scope else {}))
+
+    assert answer.status_code == 200
+    assert answer["Clear-Site-Data"] == HEADER
+
+
+@pytest.mark.asvs(37)
+@pytest.mark.parametrize("named", ["access", "refresh"])
+def test_a_logout_that_names_its_own_login_tells_it_too(phone, settings, named):
+    settings.ACCOUNTS = CLEARED
+
+    answer = log_out(phone, token=getattr(phone, named), scope="session")
+
+    assert answer["Clear-Site-Data"] == HEADER
+
+
+@pytest.mark.asvs(37)
+@pytest.mark.parametrize("path", ["logout", "logout/all"])
+def test_nothing_is_told_to_be_cleared_unless_a_host_says_so(phone, path):
+    answer = log_out(phone, path)
+
+    assert answer.status_code == 200
+    assert "Clear-Site-Data" not in answer
+
+
+@pytest.mark.asvs(37)
+@pytest.mark.parametrize("path", ["logout", "logout/all"])
+def test_nothing_is_told_to_be_cleared_without_https(phone, settings, path):
+    settings.ACCOUNTS = CLEARED
+
+    answer = log_out(phone, path, secure=False)
+
+    assert answer.status_code == 200
+    assert "Clear-Site-Data" not in answer
+
+
+@pytest.mark.asvs(37)
+def test_nothing_is_told_to_be_cleared_where_this_login_goes_on(clients, phone, settings):
+    settings.ACCOUNTS = CLEARED
+    other = clients.phone(phone.wire).log_in()
+
+    answers = [
+        log_out(phone, token=other.refresh, scope="session"),
+        log_out(phone, scope="others"),
+        log_out(phone, scope="unknown"),
+        log_out(phone, token="x"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 400, 401]
+    for answer in answers:
+        assert "Clear-Site-Data" not in answer
+    assert phone.is_in
+
+
+@pytest.mark.asvs(37)
+@pytest.mark.parametrize("path", ["logout", "logout/all"])
+def test_a_failing_logout_tells_nothing_to_be_cleared(phone, settings, path):
+    settings.ACCOUNTS = CLEARED
+    with table_away("accounts_session"):
+        answer = log_out(phone, path)
+
+    assert answer.status_code == 500
+    assert "Clear-Site-Data" not in answer
 
 
 @pytest.mark.asvs(38)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
 from django.urls import include, path
 from django.utils import timezone
-from rest_framework.authentication import SessionAuthentication
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
+from accounts import services
 from accounts.api.urls import plain
 from accounts.authentication import JWTAuthentication
 from accounts.models import Session
@@ -32,7 +35,25 @@ class SensitiveView(APIView):
         return Response()
 
 
-urlpatterns = [path("sensitive", SensitiveView.as_view()), path("", include(plain))]
+class Header(BaseAuthentication):
+    """A host's own: whoever the header names."""
+
+    def authenticate(self, request):
+        name = request.headers["X-User"]
+        return get_user_model().objects.get(username=name), None
+
+
+class HeaderView(SensitiveView):
+    """The same, for users whom the host knows by other means."""
+
+    authentication_classes = [Header]
+
+
+urlpatterns = [
+    path("sensitive", SensitiveView.as_view()),
+    path("by-header", HeaderView.as_view()),
+    path("", include(plain)),
+]
 
 
 @pytest.fixture
@@ -110,6 +131,74 @@ def test_a_token_of_plain_simplejwt_cannot_earn_it(ask, prove, user):
 def test_a_browser_or_nobody_is_refused(client, user):
     assert client.get("/sensitive").status_code == 401
 
+    client.force_login(user)
+
+    assert client.get("/sensitive").status_code == 403
+
+
+@pytest.fixture
+def proved(client, user):
+    """The row of a browser's login that has been re-authenticated."""
+    client.force_login(user)
+    row = Session.objects.get(kind="browser")
+    services.reauthenticate(session=row, user=user)
+    return row
+
+
+def test_a_browser_that_has_proved_itself_is_allowed(client, proved):
+    assert client.get("/sensitive").status_code == 200
+
+
+def test_the_proof_of_a_browser_wears_off(client, proved, settings):
+    settings.ACCOUNTS = {"REAUTHENTICATION_MAX_AGE": 60}
+    Session.objects.update(reauthenticated_at=timezone.now() - timedelta(seconds=60))
+
+    assert client.get("/sensitive").status_code == 403
+
+
+def test_another_browser_has_to_prove_itself(proved, user):
+    other = Client()
+    other.force_login(user)
+
+    assert other.get("/sensitive").status_code == 403
+
+
+def test_the_proof_of_a_browser_ends_with_its_login(client, proved, user):
+    client.logout()
+    client.force_login(user)
+
+    assert client.get("/sensitive").status_code == 403
+
+
+def test_a_token_does_not_share_the_proof_of_the_browser_that_it_came_with(ask, proved, phone):
+    assert ask(phone.access).status_code == 403
+
+
+def test_a_token_has_its_own_proof_whatever_browser_it_came_with(client, ask, prove, phone, user):
+    client.force_login(user)
+    prove(phone.access)
+
+    assert ask(phone.access).status_code == 200
+    assert client.get("/sensitive").status_code == 403
+
+
+def test_a_user_known_by_other_means_has_the_proof_of_their_browser(client, proved):
+    assert client.get("/by-header", headers={"X-User": "ana"}).status_code == 200
+
+
+@pytest.mark.usefixtures("stranger")
+def test_a_user_known_by_other_means_has_not_the_proof_of_anothers_browser(client, proved):
+    assert client.get("/by-header", headers={"X-User": "eve"}).status_code == 403
+
+
+@pytest.mark.usefixtures("user")
+def test_a_user_without_any_login_is_refused(client):
+    assert client.get("/by-header", headers={"X-User": "ana"}).status_code == 403
+
+
+@pytest.mark.parametrize("engine", ["db", "signed_cookies", "cache"])
+def test_a_browser_of_another_engine_cannot_earn_it(client, user, settings, engine):
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
     client.force_login(user)
 
     assert client.get("/sensitive").status_code == 403

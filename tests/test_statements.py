@@ -231,6 +231,97 @@ def test_a_refused_refresh_is_1(login, send):
     assert len(send("POST", "/token", body, status=400)) == 1
 
 
+@pytest.mark.parametrize("logins", [1, 2, 1_000])
+def test_the_list_of_logins_is_2(user, login, send, logins):
+    now = timezone.now()
+    Session.objects.bulk_create(
+        Session(
+            session_key=f"{number:064}",
+            user=user,
+            kind=Session.Kind.BROWSER if number % 2 else Session.Kind.TOKEN,
+            auth_hash=user.get_session_auth_hash(),
+            authenticated_at=now,
+            last_seen_at=now,
+            expire_date=now + timedelta(days=1),
+        )
+        for number in range(logins - 1)
+    )
+
+    assert len(send("GET", "/sessions", bearer=login.access)) == 2
+
+
+def test_the_list_of_10_000_logins_is_2(login, crowd, send):
+    assert len(send("GET", "/sessions", bearer=login.access)) == 2
+
+
+@pytest.mark.parametrize("kind", ["own", "token", "browser"])
+def test_ending_one_login_is_6(user, login, other_login, client, send, kind):
+    client.force_login(user)
+    sids = {
+        "own": login.access.sid,
+        "token": other_login.access.sid,
+        "browser": Session.objects.get(kind="browser").sid,
+    }
+
+    assert len(send("DELETE", f"/sessions/{sids[kind]}", bearer=login.access, status=204)) == 6
+    assert Session.objects.count() == 2
+
+
+def test_ending_one_login_is_6_among_10_000(login, other_login, crowd, send):
+    path = f"/sessions/{other_login.access.sid}"
+
+    assert len(send("DELETE", path, bearer=login.access, status=204)) == 6
+    assert Session.objects.count() == MANY + 1
+
+
+def test_ending_a_login_that_is_not_there_is_2(login, send):
+    path = "/sessions/00000000-0000-0000-0000-000000000000"
+
+    assert len(send("DELETE", path, bearer=login.access, status=404)) == 2
+    assert len(send("DELETE", "/sessions/x", bearer=login.access, status=404)) == 1
+
+
+LIMITS = {"IDLE_TIMEOUT": 3_600, "ABSOLUTE_TIMEOUT": 86_400, "MAX_SESSIONS": 20_000}
+
+
+def test_limits_cost_no_statement(login, client, user, send, settings):
+    settings.ACCOUNTS = LIMITS
+    body = {"grant_type": "refresh_token", "refresh_token": str(login.refresh)}
+    client.force_login(user)
+
+    assert len(send("GET", "/user", bearer=login.access)) == 1
+    assert len(send("POST", "/token", body)) == 4
+    assert len(statements(lambda: client.get("/admin/password_change/"))) == 2
+
+
+@pytest.mark.parametrize("logins", [1, MANY])
+def test_a_maximum_of_logins_is_1_more_where_nothing_has_to_end(
+    request, login, send, settings, logins
+):
+    settings.ACCOUNTS = LIMITS
+    if logins > 1:
+        request.getfixturevalue("crowd")
+    body = {"grant_type": "password", "password": PASSWORD, "username": "ana"}
+
+    assert len(beyond_the_user(send("POST", "/token", body))) == 5
+    assert not LogoutEvent.objects.exists()
+
+
+@pytest.mark.parametrize("surplus", [1, 100])
+def test_a_maximum_of_logins_is_6_more_however_many_end(user, login, send, settings, surplus):
+    for _ in range(surplus):
+        services.log_in(user=user, client=ClientInfo())
+    settings.ACCOUNTS = {"MAX_SESSIONS": 1}
+    body = {"grant_type": "password", "password": PASSWORD, "username": "ana"}
+
+    sql = send("POST", "/token", body)
+
+    # One to look, five to end and record; of them one finds the user again.
+    assert len(beyond_the_user(sql)) == 9
+    assert Session.objects.count() == 1
+    assert LogoutEvent.objects.count() == surplus + 1
+
+
 def beyond_the_user(sql: list[str]) -> list[str]:
     """Leave out what finds the user."""
     known = [query for query in sql if "auth_user" not in query or not query.startswith("SELECT")]
@@ -317,7 +408,65 @@ def test_the_admin_list_is_the_same_for_1_event_and_for_1_000(user, admin_client
     record(999)
     thousand = page()
 
-    assert len(one) == len(thousand) == 6, "\n".join(one)
-    counts = [sql for sql in thousand if "COUNT(" in sql]
-    assert counts
-    assert all("LIMIT 10000" in sql for sql in counts), "it counts no further than a few pages"
+    assert len(one) == len(thousand) == 7, "\n".join(one)
+    chart, *others = sorted(
+        (sql for sql in thousand if "COUNT(" in sql), key=lambda sql: "GROUP BY" not in sql
+    )
+    assert "GROUP BY" in chart
+    assert '"occurred_at" >=' in chart, "of a range of the index"
+    assert others
+    assert all("LIMIT 10000" in sql for sql in others), "it counts no further than a few pages"
+
+
+@pytest.mark.parametrize("filters", ["", "?user={user.pk}", "?q=an"])
+def test_the_admins_logins_are_the_same_for_1_login_and_for_1_000(
+    user, login, admin_client, filters
+):
+    path = "/admin/accounts/session/" + filters.format(user=user)
+
+    def page() -> list[str]:
+        return statements(lambda: admin_client.get(path))
+
+    one = page()
+    now = timezone.now()
+    Session.objects.bulk_create(
+        Session(
+            session_key=f"{number:064}",
+            user=user,
+            kind=Session.Kind.TOKEN,
+            authenticated_at=now,
+            last_seen_at=now,
+            expire_date=now + timedelta(days=14),
+        )
+        for number in range(999)
+    )
+    thousand = page()
+
+    assert len(one) == len(thousand) == (5 if "user" in filters else 4), "\n".join(one)
+
+
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [
+        pytest.param({}, 8, id="ask"),
+        # Other databases take so many rows by several statements.
+        pytest.param({"post": "yes"}, 11, id="end", marks=pytest.mark.postgresql),
+    ],
+)
+def test_ending_all_logins_in_the_admin_is_the_same_for_1_and_for_10_000(
+    request, login, admin_client, step, number
+):
+    data = {"action": "end_selected", "_selected_action": str(login.access.sid)}
+
+    def act(count: int) -> list[str]:
+        across = {"select_across": "1"}
+        path = "/admin/accounts/session/?kind__exact=token"
+        sql = statements(lambda: admin_client.post(path, data | across | step))
+        assert Session.objects.filter(kind="token").count() == (0 if step else count)
+        return sql
+
+    one = act(1)
+    request.getfixturevalue("crowd")
+    many = act(MANY + (not step))
+
+    assert len(one) == len(many) == number, "\n".join(one)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
+from django.db.models import OuterRef, Q, QuerySet
 
 from accounts import tokens
 from accounts.conf import conf
@@ -23,6 +24,10 @@ from accounts.services.recording import (
     record_each,
 )
 from accounts.services.transactions import after_request, database, retried
+
+
+class AlreadyEnded(Exception):
+    """The login that asks turned out to have ended."""
 
 
 @retried
@@ -51,23 +56,36 @@ def end_others(*, keep: Session, cause: Cause) -> LogoutResult:
     user = keep.user
     if user is None:
         raise ValueError("an anonymous session is no login")
-    with transaction.atomic(using=database()):
-        TokenVersion.objects.lock(user.pk)
-        this = Session.objects.primary().of(user).filter(pk=keep.pk)
-        if not this.exists():
-            return UNCHANGED
-        sessions_ended, _ = Session.objects.of(user).exclude(pk=keep.pk).delete()
-        tokens_revoked = tokens.blacklist_all(user, keep=this.values("refresh_jti"))
-        if not sessions_ended and not tokens_revoked:
-            return UNCHANGED
-        return record(
-            user=user,
-            scope=Scope.OTHERS,
-            cause=cause,
-            session_id=keep.sid,
-            sessions_ended=sessions_ended,
-            tokens_revoked=tokens_revoked,
-        )
+    this = Session.objects.primary().of(user).filter(pk=keep.pk)
+    try:
+        with transaction.atomic(using=database()):
+            sessions_ended, tokens_revoked = delete_others(user, this)
+            if not sessions_ended and not tokens_revoked:
+                return UNCHANGED
+            return record(
+                user=user,
+                scope=Scope.OTHERS,
+                cause=cause,
+                session_id=keep.sid,
+                sessions_ended=sessions_ended,
+                tokens_revoked=tokens_revoked,
+            )
+    except AlreadyEnded:
+        return UNCHANGED
+
+
+def delete_others(user: User, this: QuerySet[Session]) -> tuple[int, int]:
+    """Delete all rows of a user but this one, and revoke their tokens.
+
+    Returns how many logins ended, and how many tokens were revoked. Raises ``AlreadyEnded``.
+    """
+    TokenVersion.objects.lock(user.pk)
+    # Not locked: the rows of a user are locked in one order only, that of a single statement.
+    if (kept := this.only("pk").first()) is None:
+        raise AlreadyEnded
+    sessions_ended, _ = Session.objects.of(user).exclude(pk=kept.pk).delete()
+    # Read anew, for a refresh beside this may have rotated it.
+    return sessions_ended, tokens.blacklist_all(user, keep=this.values("refresh_jti"))
 
 
 @retried
@@ -113,18 +131,19 @@ def run_out(*, session: Session) -> LogoutResult:
 
 
 def discard(*, session: Session) -> LogoutResult:
-    """End a browser login whose session Django throws away.
+    """End a login that is refused, or thrown away, for its password is not the user's any more.
 
-    It does so when another user logs in in the same browser, and when it finds that the password
-    has changed.
+    Django also throws a browser's session away when another user logs in in the same browser.
     """
+    sessions = Session.objects.filter(pk=session.pk)
     user = session.user
-    if user is not None and session.auth_hash not in password_hashes(user):
-        return end_outdated(user=user)
-    return end_sessions(
-        sessions=Session.objects.filter(pk=session.pk),
-        cause=Cause(reason=Reason.DISCARDED, initiator=Initiator.SYSTEM),
-    )
+    if user is None or session.auth_hash in password_hashes(user):
+        cause = Cause(reason=Reason.DISCARDED, initiator=Initiator.SYSTEM)
+    else:
+        # Unless the login has meanwhile turned out to be the one that changed it.
+        sessions = sessions.filter(auth_hash=session.auth_hash)
+        cause = Cause(reason=Reason.PASSWORD_CHANGED, initiator=Initiator.POLICY)
+    return end_sessions(sessions=sessions, cause=cause)
 
 
 def end_outdated(*, user: User) -> LogoutResult:
@@ -212,7 +231,9 @@ def make_room(
     """
     version = TokenVersion.objects.lock(user_id)
     if (limit := conf.max_sessions) is not None:
-        others = Session.objects.primary().filter(user=user_id).exclude(pk=session_key)
+        others = Session.objects.primary().filter(
+            ~Q(pk=session_key), ~tokens.blacklisted(OuterRef("refresh_jti")), user=user_id
+        )
         newest_first = others.alive().order_by("-authenticated_at", "-sid")
         surplus = list(newest_first.values_list("pk", flat=True)[limit - 1 :])
         if surplus:

@@ -22,7 +22,7 @@ from accounts.exceptions import (
     UserInactive,
 )
 from accounts.models import Session, User
-from accounts.services.endings import end_outdated, make_room, run_out, user_deactivated
+from accounts.services.endings import discard, make_room, run_out, user_deactivated
 from accounts.services.transactions import after_request, database, retried
 from accounts.tokens import AccessToken, Login, LoginToken, RefreshToken
 
@@ -114,7 +114,7 @@ def find_login(*, token: LoginToken) -> Login:
         after_request(partial(run_out, session=cast("Session", error.session)))
         raise
     except CredentialsChanged as error:
-        after_request(partial(end_outdated, user=cast("User", error.user)))
+        after_request(partial(discard, session=cast("Session", error.session)))
         raise
     except UserInactive as error:
         user = cast("User", error.user)
@@ -131,10 +131,11 @@ def reauthenticate(*, session: Session | None, user: User) -> None:
     """
     if session is None:
         raise NotReauthenticable
+    session.reauthenticated_at = timezone.now()
+    # Checking a password may renew its hash.
+    session.auth_hash = user.get_session_auth_hash()
     marked = Session.objects.filter(pk=session.pk).update(
-        reauthenticated_at=timezone.now(),
-        # Checking a password may renew its hash.
-        auth_hash=user.get_session_auth_hash(),
+        reauthenticated_at=session.reauthenticated_at, auth_hash=session.auth_hash
     )
     if not marked:
         raise TokenRevoked

@@ -13,14 +13,10 @@ from django.utils import timezone
 from accounts import tokens
 from accounts.clients import ClientInfo
 from accounts.models import Session, TokenVersion, User, hash_key
-from accounts.services.endings import end_sessions
+from accounts.services.endings import AlreadyEnded, delete_others, end_sessions
 from accounts.services.recording import UNCHANGED, Cause, LogoutResult, Scope, record
 from accounts.services.transactions import database, retried
 from accounts.tokens import AccessToken, LoginToken
-
-
-class _AlreadyEnded(Exception):
-    """The token that names the login turned out to be revoked."""
 
 
 @retried
@@ -53,7 +49,7 @@ def log_out(
                 sessions_ended=sessions_ended,
                 tokens_revoked=tokens_revoked,
             )
-    except _AlreadyEnded:
+    except AlreadyEnded:
         return UNCHANGED
 
 
@@ -74,12 +70,12 @@ def _end_session(user: User, presented: Sequence[LoginToken], session_key: str) 
     ended = _browser(session_key)
     if presented[0].sid is None:
         if tokens.is_blacklisted(presented[0]):
-            raise _AlreadyEnded
+            raise AlreadyEnded
     else:
         # Locked, so that a refresh in flight cannot change which refresh token is the current one.
         session = tokens.named_login(presented[0], user).select_for_update().first()
         if session is None:
-            raise _AlreadyEnded
+            raise AlreadyEnded
         jtis.append(session.refresh_jti)
         ended |= Q(pk=session.pk)
     sessions_ended, _ = Session.objects.of(user).filter(ended).delete()
@@ -87,7 +83,7 @@ def _end_session(user: User, presented: Sequence[LoginToken], session_key: str) 
     tokens_revoked = tokens.blacklist_jtis(*jtis)
     if not tokens_revoked:
         # A token without a row, and a request beside this one was first.
-        raise _AlreadyEnded
+        raise AlreadyEnded
     return sessions_ended, tokens_revoked
 
 
@@ -127,19 +123,14 @@ def _end_all(user: User, presented: Sequence[LoginToken], session_key: str) -> t
 
 
 def _end_others(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
-    TokenVersion.objects.lock(user.pk)
     named = presented[0]
-    if named.sid is None:
-        if tokens.is_blacklisted(named):
-            raise _AlreadyEnded
-        sessions_ended, _ = Session.objects.of(user).delete()
-        return sessions_ended, tokens.blacklist_all(user, keep=[named.jti])
-    # Not locked: the rows of a user are locked in one order only, that of a single statement.
-    this = tokens.named_login(named, user)
-    if not this.exists():
-        raise _AlreadyEnded
-    sessions_ended, _ = Session.objects.of(user).exclude(sid=named.sid).delete()
-    return sessions_ended, tokens.blacklist_all(user, keep=this.values("refresh_jti"))
+    if named.sid is not None:
+        return delete_others(user, tokens.named_login(named, user))
+    TokenVersion.objects.lock(user.pk)
+    if tokens.is_blacklisted(named):
+        raise AlreadyEnded
+    sessions_ended, _ = Session.objects.of(user).delete()
+    return sessions_ended, tokens.blacklist_all(user, keep=[named.jti])
 
 
 _ENDINGS: Final = {
@@ -162,12 +153,12 @@ def _delete_if_named(
     sessions = Session.objects.of(user).filter(ended)
     if named.sid is None:
         if tokens.is_blacklisted(named):
-            raise _AlreadyEnded
+            raise AlreadyEnded
         return sessions.delete()[0]
     standing = tokens.named_login(named, user, current_jti=current_jti)
     sessions_ended, _ = sessions.filter(Exists(standing)).delete()
     if not sessions_ended:
-        raise _AlreadyEnded
+        raise AlreadyEnded
     return sessions_ended
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from asgiref.local import Local
 from django.core.signals import request_finished, request_started
 from django.db import IntegrityError, OperationalError, router, transaction
 
@@ -50,8 +50,11 @@ def retried(service: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-_request: Final = Local()
-"""Of each thread or task: ``calls`` are those that wait for the end of its request."""
+_request: Final = threading.local()
+"""``calls`` are those that wait for the end of the request that this thread answers.
+
+An ASGI server, too, has one thread for all synchronous code of a request.
+"""
 
 
 def after_request(call: Callable[[], object]) -> None:
@@ -72,13 +75,20 @@ def _begin_request(**kwargs: Any) -> None:  # Any: Django's signals' own argumen
 
 
 def _finish_request(**kwargs: Any) -> None:  # Any: as above
-    calls = getattr(_request, "calls", [])
+    calls = getattr(_request, "calls", None)
     _request.calls = None
+    if not calls:
+        return
+    connection = transaction.get_connection(database())
+    was_closed = connection.connection is None
     for call in calls:
         try:
             call()
         except Exception:
             logger.exception("Could not end logins after the request")
+    if was_closed:
+        # Django has just closed what is not to outlive a request.
+        connection.close()
 
 
 request_started.connect(_begin_request)

@@ -19,6 +19,7 @@ from accounts.tokens.jwt import rotate as rotate
 from accounts.tokens.logins import Login as Login
 from accounts.tokens.logins import find_login as find_login
 from accounts.tokens.logins import is_allowed as is_allowed
+from accounts.tokens.logins import is_standing as is_standing
 from accounts.tokens.logins import live_logins as live_logins
 from accounts.tokens.logins import named_login as named_login
 from accounts.tokens.logins import version_of as version_of

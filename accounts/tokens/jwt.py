@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 import uuid
 from copy import copy
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
+from django.conf import settings
+from django.utils import timezone
 from rest_framework_simplejwt import exceptions as simplejwt
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken as SimpleJWTAccessToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 from rest_framework_simplejwt.tokens import Token as SimpleJWTToken
-from rest_framework_simplejwt.utils import datetime_from_epoch, datetime_to_epoch
 
 from accounts.exceptions import TokenExpired, TokenInvalid
 from accounts.models import Session, User
@@ -60,7 +61,8 @@ class _LoginClaims(_TokenBase):
     @property
     def expires_at(self) -> datetime:
         """The ``exp`` claim."""
-        return datetime_from_epoch(self.payload["exp"])
+        moment = datetime.fromtimestamp(self.payload["exp"], UTC)
+        return moment if settings.USE_TZ else timezone.make_naive(moment)
 
     def check_claims(self) -> None:
         """Raise for a claim of a strange shape: signed with our key, and still not ours.
@@ -180,7 +182,7 @@ def bind(token: RefreshToken, *, sid: uuid.UUID, version: int) -> None:
 def limit(token: RefreshToken, end: datetime | None) -> None:
     """Let a token expire at the end of its login, if that comes first."""
     if end is not None:
-        token["exp"] = min(token["exp"], datetime_to_epoch(end))
+        token["exp"] = min(token["exp"], int(end.timestamp()))
 
 
 def rotate(token: RefreshToken) -> RefreshToken:

@@ -19,7 +19,7 @@ from accounts.exceptions import (
     UserInactive,
 )
 from accounts.models import Session, SessionQuerySet, TokenVersion, User, password_hashes
-from accounts.tokens.blacklist import blacklisted
+from accounts.tokens.blacklist import blacklisted, is_blacklisted
 from accounts.tokens.jwt import AccessToken, LoginToken, RefreshToken
 
 
@@ -67,7 +67,7 @@ def find_login(token: LoginToken) -> Login:
     if session.run_out_by is not None:
         raise LoginRunOut(session)
     if session.auth_hash not in password_hashes(user):
-        raise CredentialsChanged(user)
+        raise CredentialsChanged(session)
     if isinstance(token, RefreshToken) and token.jti != session.refresh_jti:
         raise TokenReused if session.refresh_jti else TokenRevoked
     if not is_allowed(user):
@@ -123,6 +123,13 @@ def named_login(
     if isinstance(token, RefreshToken):
         sessions = sessions.filter(**{current_jti: token.jti})
     return sessions
+
+
+def is_standing(token: LoginToken, user: User) -> bool:
+    """Whether a user's token names a login that stands; a plain one, whether it is not revoked."""
+    if token.sid is None:
+        return not is_blacklisted(token)
+    return named_login(token, user).exists()
 
 
 def live_logins(user: User) -> SessionQuerySet:

@@ -151,8 +151,6 @@ class LogoutView(ContractView):
             user, session = login.user, login.session
         except UserInactive as error:
             user = cast("User", error.user)
-        if scope is not Scope.SESSION or (named is not None and named.sid != proof.sid):
-            require_recent_authentication(session)
         if named is not None and named.version != tokens.version_of(user):
             raise TokenRevoked
         if named is None or proof is named:
@@ -164,6 +162,13 @@ class LogoutView(ContractView):
             self.presented = [bearer, named]
         else:
             self.presented = [named]
+        if scope is not Scope.SESSION or self.presented[0].sid != proof.sid:
+            try:
+                require_recent_authentication(session)
+            except Refused:
+                if tokens.is_standing(self.presented[0], user):
+                    raise
+                raise TokenRevoked from None
         session_key = _own_session_key(request, user)
         result = services.log_out(
             user=user,
@@ -179,7 +184,8 @@ class LogoutView(ContractView):
         if session_key:
             _drop_session(request)
         if scope is not Scope.OTHERS:
-            self.clears_site_data = named is None or named.sid == bearer.sid
+            own = named is None or named.sid == bearer.sid
+            self.clears_site_data = own or scope is Scope.GLOBAL
             user_logged_out.send_robust(sender=type(user), request=request._request, user=user)
 
 

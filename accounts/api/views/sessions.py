@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC
 from typing import Any, cast
 
+from django.conf import settings
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from rest_framework.exceptions import NotFound
-from rest_framework.pagination import CursorPagination
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -23,6 +27,19 @@ class NewestFirst(CursorPagination):
 
     page_size = 50
     ordering = ("-authenticated_at", "-sid")
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """Return where the page begins. Raises ``NotFound`` for a cursor that is not ours."""
+        cursor = super().decode_cursor(request)
+        if cursor is not None and cursor.position is not None:
+            try:
+                moment = parse_datetime(str(cursor.position))
+                if moment is None or timezone.is_aware(moment) != settings.USE_TZ:
+                    raise NotFound
+                moment.astimezone(UTC)
+            except (ValueError, OverflowError) as error:
+                raise NotFound from error
+        return cursor
 
 
 class SessionsView(ContractView):

@@ -69,7 +69,7 @@ class TokenView(ContractView):
                 "access_token": str(pair.access),
                 "refresh_token": str(pair.refresh),
                 "token_type": "Bearer",
-                "expires_in": pair.access["exp"] - datetime_to_epoch(pair.access.current_time),
+                "expires_in": pair.access["exp"] - datetime_to_epoch(pair.refresh.current_time),
             }
         )
 

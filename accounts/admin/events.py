@@ -5,34 +5,27 @@ Every page is one of a few indexed queries, however long the record has grown.
 
 from __future__ import annotations
 
-import uuid
-from datetime import date, datetime, time, timedelta
-from ipaddress import ip_address
+from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin
-from django.core.paginator import Paginator
-from django.db.models import Max, Min, Q, QuerySet
-from django.http import HttpRequest
-from django.utils import timezone
-from django.utils.functional import cached_property
-from django.utils.text import Truncator
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.db.models import Max, Min, QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
 
+from accounts.admin import devices
+from accounts.admin.chart import draw
+from accounts.admin.clock import local, midnight, to_the_second
+from accounts.admin.export import FORMATS, export
+from accounts.admin.paginator import BoundedPaginator
+from accounts.admin.search import matching
 from accounts.models import LogoutEvent, LogoutEventQuerySet
-
-
-class BoundedPaginator(Paginator):  # type: ignore[type-arg] # not generic at run time
-    """Count no further than anybody turns pages; filters and dates lead to the rest."""
-
-    limit = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        """The number of rows, or ``limit`` if there are more."""
-        events: QuerySet[LogoutEvent] = self.object_list  # type: ignore[assignment] # as Django has it
-        return events[: self.limit].count()
 
 
 class BrowsedEvents(LogoutEventQuerySet):
@@ -48,15 +41,9 @@ class BrowsedEvents(LogoutEventQuerySet):
         bounds = self.aggregate(first=Min(field_name), last=Max(field_name))
         if bounds["first"] is None:
             return []
-        first, last = (_local(bounds[end]).date() for end in ("first", "last"))
+        first, last = (local(bounds[end]).date() for end in ("first", "last"))
         days = (first + timedelta(days=n) for n in range((last - first).days + 1))
-        starts = sorted({_start(day, kind) for day in days})
-        moments = (datetime.combine(start, time.min) for start in starts)
-        return [timezone.make_aware(moment) if settings.USE_TZ else moment for moment in moments]
-
-
-def _local(moment: datetime) -> datetime:
-    return timezone.localtime(moment) if settings.USE_TZ else moment
+        return [midnight(start) for start in sorted({_start(day, kind) for day in days})]
 
 
 def _start(day: date, kind: str) -> date:
@@ -98,10 +85,13 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
+    class Media:
+        css = {"all": ["accounts/admin/lists.css"]}
+
     @admin.display(description=_("time"), ordering="occurred_at")
     def time(self, event: LogoutEvent) -> str:
         """The time to the second: what happened first matters."""
-        return f"{_local(event.occurred_at):%Y-%m-%d %H:%M:%S}"
+        return to_the_second(event.occurred_at)
 
     @admin.display(description=_("logins"))
     def logins(self, event: LogoutEvent) -> int:
@@ -115,8 +105,8 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
 
     @admin.display(description=_("device"))
     def device(self, event: LogoutEvent) -> str:
-        """The user agent, as far as it fits."""
-        return Truncator(event.user_agent).chars(40)
+        """What asked for it."""
+        return devices.shown(event.user_agent)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LogoutEvent]:
         """Return the record, newest first."""
@@ -127,7 +117,41 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
     ) -> tuple[QuerySet[LogoutEvent], bool]:
         """Look a term up in the one indexed column that it fits."""
         term = search_term.strip()
-        return queryset.filter(_matching(term)) if term else queryset, False
+        return (
+            queryset.filter(matching(term, session="session_id", username="username"))
+            if term
+            else queryset
+        ), False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show what happened lately above the list."""
+        # The template draws it, and so only where there is a page to draw it on.
+        context = {"draw_chart": lambda: draw(LogoutEvent.objects.all())}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the files that the list can be taken away as."""
+        return [
+            path(
+                f"export/{ending}/",
+                self.admin_site.admin_view(partial(self.export_view, ending=ending)),
+                name=f"accounts_logoutevent_export_{ending}",
+            )
+            for ending in FORMATS
+        ] + super().get_urls()
+
+    @method_decorator(require_safe)
+    def export_view(self, request: HttpRequest, *, ending: str) -> StreamingHttpResponse:
+        """Answer with a file of what the list shows, with all of its pages."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            events = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters as error:
+            raise BadRequest("These filters are not the list's.") from error
+        return export(request, events=events, ending=ending)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse: events are recorded, never entered."""
@@ -140,14 +164,3 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Refuse: what is on record stays."""
         return False
-
-
-def _matching(term: str) -> Q:
-    try:
-        return Q(session_id=uuid.UUID(term))
-    except ValueError:
-        pass
-    try:
-        return Q(ip_address=str(ip_address(term)))
-    except ValueError:
-        return Q(username__startswith=term) | Q(username__startswith=term.lower())

@@ -1,0 +1,129 @@
+"""``manage.py prune_accounts``: remove the rows that nothing asks for any more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+from django.db.models import QuerySet
+from django.utils.text import get_text_list
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from tqdm import tqdm
+
+from accounts.management import batches
+from accounts.management.interruption import Interruption
+from accounts.services import pruning
+from accounts.services.pruning import Batch, Key
+
+
+class _Prune(Protocol):
+    def __call__(self, *, size: int, after: Key | None) -> Batch: ...
+
+
+class _Table(NamedTuple):
+    rows: Callable[[], QuerySet[Any]]  # Any: of one model or another
+    prune: _Prune
+
+
+TABLES: Final = {
+    "sessions": _Table(pruning.expired_sessions, pruning.prune_sessions),
+    "tokens": _Table(pruning.expired_tokens, pruning.prune_tokens),
+    "events": _Table(pruning.old_events, pruning.prune_events),
+}
+
+
+class Command(BaseCommand):
+    """Prune table after table, batch after batch, until nothing is left or somebody stops it."""
+
+    help = (
+        "Removes logins and anonymous sessions that have run out, SimpleJWT's rows of expired "
+        "tokens, and logout events older than AUDIT_RETENTION. Safe beside traffic. Stopped in the "
+        "middle, it loses nothing and the next run goes on. The keys of --json: dry_run and "
+        "complete (true or false); sessions, tokens and events (how many were removed, or in a dry "
+        "run would be). Exit status: 0, 1 if it failed, 130 if Ctrl-C or SIGTERM stopped it."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the options of a command that works in batches."""
+        batches.add_arguments(parser)
+
+    def handle(
+        self,
+        *,
+        batch_size: int,
+        dry_run: bool,
+        as_json: bool,
+        verbosity: int,
+        **options: Any,  # Django's own
+    ) -> None:
+        """Prune, and say what was removed, however it ended."""
+        batches.check_size(batch_size)
+        if dry_run:
+            counts = {name: table.rows().count() for name, table in TABLES.items()}
+            self.stdout.write(_as_json(counts, dry_run=True) if as_json else _would_remove(counts))
+            return
+        removed = dict.fromkeys(TABLES, 0)
+        failure = None
+        with (
+            Interruption() as interruption,
+            batches.progress_bar(_count_all, verbosity=verbosity, unit="rows") as bar,
+        ):
+            try:
+                _prune_all(removed, batch_size, interruption, bar)
+            except DatabaseError as error:
+                failure = error
+        complete = failure is None and not interruption.requested
+        self.stdout.write(_as_json(removed, complete=complete) if as_json else _removed(removed))
+        if failure is not None:
+            message = _("Stopped by an error; what is left is for the next run: %s")
+            raise CommandError(message % failure) from failure
+        if not complete:
+            raise CommandError(
+                _("Stopped; what is left is for the next run."), returncode=batches.INTERRUPTED
+            )
+
+
+def _prune_all(
+    removed: dict[str, int], size: int, interruption: Interruption, bar: tqdm[Any]
+) -> None:
+    """Count what goes into ``removed``, which holds until where it came even if this raises."""
+    for name, table in TABLES.items():
+        after = None
+        while not interruption.requested:
+            batch = table.prune(size=size, after=after)
+            removed[name] += batch.removed
+            bar.update(batch.removed)
+            if (after := batch.last) is None:
+                break
+
+
+def _count_all() -> int:
+    return sum(table.rows().count() for table in TABLES.values())
+
+
+def _as_json(counts: Mapping[str, int], *, dry_run: bool = False, complete: bool = True) -> str:
+    return json.dumps({"dry_run": dry_run, "complete": complete, **counts})
+
+
+def _removed(counts: Mapping[str, int]) -> str:
+    return _("Removed %s.") % _sentence(counts)
+
+
+def _would_remove(counts: Mapping[str, int]) -> str:
+    return _("Would remove %s.") % _sentence(counts)
+
+
+def _sentence(counts: Mapping[str, int]) -> str:
+    sessions, tokens, events = counts["sessions"], counts["tokens"], counts["events"]
+    return get_text_list(
+        [
+            ngettext("%d session", "%d sessions", sessions) % sessions,
+            ngettext("%d token", "%d tokens", tokens) % tokens,
+            ngettext("%d logout event", "%d logout events", events) % events,
+        ],
+        _("and"),
+    )

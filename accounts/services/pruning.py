@@ -1,0 +1,165 @@
+"""Removing the rows that nothing asks for any more, batch after batch, beside traffic.
+
+Nothing is recorded: nobody is logged out by it, for what goes was refused already.
+
+Each function here removes one batch in one short transaction. A batch begins at the primary key
+that the one before came to, so that all of them together read a table once. On PostgreSQL it waits
+for nobody: a row that a request holds is left for the next run. What is removed has run out in the
+very moment it is removed, for the DELETE itself looks again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.models import (
+    BooleanField,
+    Exists,
+    Func,
+    Model,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
+from django.utils import timezone
+
+from accounts.conf import conf
+from accounts.models import LogoutEvent, Session
+from accounts.services.transactions import database, retried
+from accounts.tokens import expiry
+
+Key = str | int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """How many rows went, and the key that the next batch begins after: None if none is left."""
+
+    removed: int
+    last: Key | None
+
+
+def expired_sessions() -> QuerySet[Session]:
+    """Return the logins, and the sessions of anonymous browsers, that have run out."""
+    return Session.objects.using(database()).run_out()
+
+
+def expired_tokens() -> QuerySet[Any]:  # Any: the rows are SimpleJWT's
+    """Return SimpleJWT's rows of tokens that have run out."""
+    return expiry.expired().using(database())
+
+
+def old_events() -> QuerySet[LogoutEvent]:
+    """Return the recorded events older than ``AUDIT_RETENTION``; none where that is not set."""
+    events = LogoutEvent.objects.using(database())
+    if conf.audit_retention is None:
+        return events.none()
+    return events.filter(occurred_at__lt=timezone.now() - conf.audit_retention)
+
+
+@retried
+def prune_sessions(*, size: int, after: Key | None = None) -> Batch:
+    """Remove a batch of ``expired_sessions()``, of ``size`` rows."""
+    return _prune(expired_sessions(), size=size, after=after)
+
+
+@retried
+def prune_events(*, size: int, after: Key | None = None) -> Batch:
+    """Remove a batch of ``old_events()``, of ``size`` rows."""
+    return _prune(old_events(), size=size, after=after)
+
+
+@retried
+def prune_tokens(*, size: int, after: Key | None = None) -> Batch:
+    """Remove the ``expired_tokens()`` among the next ``size`` rows, and what blacklists them."""
+    # Among all rows: SimpleJWT has no index of ``expires_at``, so to look for the next ones that
+    # have run out could mean to read the whole table for each batch.
+    last = _last_key(expiry.recorded().using(database()), size=size, after=after)
+    expired = _between(expired_tokens(), after=after, last=last)
+    # By the same range: a shorter way than from each token to what blacklists it.
+    listed = _between(expiry.blacklistings().using(database()), "token", after=after, last=last)
+    unlisted = expired.filter(~Exists(listed.filter(token=OuterRef("pk"))))
+    with transaction.atomic(using=database()):
+        listed.filter(_free("token", expired))._raw_delete(database())  # noqa: SLF001
+        # One that another transaction held a moment ago may be blacklisted still.
+        removed = _remove(unlisted, known=listed.model)
+    return Batch(removed=removed, last=last)
+
+
+def _prune(doomed: QuerySet[Any], *, size: int, after: Key | None) -> Batch:
+    last = _last_key(doomed, size=size, after=after)
+    with transaction.atomic(using=database()):
+        removed = _remove(_between(doomed, after=after, last=last))
+    return Batch(removed=removed, last=last)
+
+
+def _last_key(rows: QuerySet[Any], *, size: int, after: Key | None) -> Key | None:
+    """Return the key that the next so many rows end with; None if there are not so many."""
+    keys = _between(rows, after=after, last=None).order_by("pk").values_list("pk", flat=True)
+    key: Key | None = keys[size - 1 : size].first()
+    return key
+
+
+def _between(
+    rows: QuerySet[Any], key: str = "pk", *, after: Key | None, last: Key | None
+) -> QuerySet[Any]:
+    if after is not None:
+        rows = rows.filter(**{f"{key}__gt": after})
+    if last is not None:
+        rows = rows.filter(**{f"{key}__lte": last})
+    return rows
+
+
+def _free(key: str, rows: QuerySet[Any]) -> Q | _AnyOf:
+    """Match the keys of those rows that nobody else holds, and lock these.
+
+    Elsewhere than on PostgreSQL all of the rows, so that the statement may have to wait for some.
+    """
+    keys = rows.order_by().values("pk")
+    if connections[database()].vendor != "postgresql":
+        return Q(**{f"{key}__in": keys})
+    # All of them are found before the first is locked: where there are few, finding takes long.
+    found = keys.filter(_AnyOf("pk", _Array(keys), output_field=BooleanField()))
+    free = found.select_for_update(skip_locked=True)
+    return _AnyOf(key, _Array(free), output_field=BooleanField())
+
+
+class _AnyOf(Func):
+    """``key = ANY(ARRAY(SELECT …))``: one look at the keys, whatever their number.
+
+    ``key IN (SELECT …)`` can become a join, which locks the rows again and again.
+    """
+
+    arg_joiner = " = ANY("
+    template = "%(expressions)s)"
+
+
+class _Array(Subquery):
+    template = "ARRAY(%(subquery)s)"
+
+
+def _remove(rows: QuerySet[Any], *, known: type[Model] | None = None) -> int:
+    """Delete the rows that nobody else holds, in one statement.
+
+    Where rows of the host point at them (those of the ``known`` model are gone already), as Django
+    does it: with the cascade that they ask for.
+    """
+    model = rows.model
+    rows = rows.filter(_free("pk", rows))
+    pointing = {
+        field.related_model
+        for field in model._meta.get_fields(include_hidden=True)
+        if field.auto_created and not field.concrete
+    }
+    if pointing - {known}:
+        # Past the record's own ``delete()``, which refuses.
+        _, removed = QuerySet.delete(rows)
+        return removed.get(model._meta.label, 0)
+    # ``delete()`` would read every row as soon as any receiver of the host listens to deletions,
+    # and refuses where the rows are the record: this is its one exception, for the host itself has
+    # said how long the record is kept.
+    # None where Django knows without asking that there are no such rows.
+    return rows._raw_delete(rows.db) or 0  # noqa: SLF001

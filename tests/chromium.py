@@ -1,0 +1,179 @@
+"""Real Chromium: pages of the served project, and what is true of each page of ours.
+
+A pytest plugin; whatever opens a browser is marked ``chromium``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.db import connections
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, WebError, sync_playwright
+
+PATIENCE = 10_000  # milliseconds
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "open_browser" in item.fixturenames:
+            item.add_marker("chromium")
+
+
+class Browsers:
+    """Opens browsers that share nothing, and takes note of the errors in their pages."""
+
+    def __init__(self, playwright: Any, browser: Any, base_url: str) -> None:
+        self._playwright = playwright
+        self._browser = browser
+        self._base_url = base_url
+        self._contexts: list[BrowserContext] = []
+        self._errors: list[str] = []
+        self._expected: list[str] = []
+
+    def __call__(self, **options: Any) -> Page:
+        """Return a page of a new browser; ``page.context.new_page()`` is another tab of it.
+
+        Options are those of Playwright's ``new_context``. Addresses are relative to the server.
+        """
+        options = {"base_url": self._base_url, "locale": "en-US", **options}
+        context = self._browser.new_context(**options)
+        context.set_default_timeout(PATIENCE)
+        context.on("console", self._note_message)
+        context.on("weberror", self._note_exception)
+        self._contexts.append(context)
+        return context.new_page()
+
+    def phone(self, **options: Any) -> Page:
+        """Return a page of a new phone."""
+        return self(**{**self._playwright.devices["Pixel 7"], **options})
+
+    def expect_error(self, pattern: str) -> None:
+        """Let the pages have errors that match a regular expression, one at least.
+
+        An answer of 400 or above is an error too: ``Failed to load resource: …status of 401``.
+        """
+        self._expected.append(pattern)
+
+    def close(self) -> None:
+        """Close the browsers, and fail for errors nobody expected."""
+        for context in self._contexts:
+            context.close()
+        unexpected = [e for e in self._errors if not any(re.search(p, e) for p in self._expected)]
+        assert not unexpected, "Errors in the browser:\n" + "\n".join(unexpected)
+        missed = [p for p in self._expected if not any(re.search(p, e) for e in self._errors)]
+        assert not missed, f"Expected errors that did not happen: {missed}"
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        url = message.location["url"]
+        # Browsers look for a favicon by themselves.
+        if message.type == "error" and not url.endswith("/favicon.ico"):
+            self._errors.append(f"{url}: {message.text}")
+
+    def _note_exception(self, error: WebError) -> None:
+        self._errors.append(f"{error.page and error.page.url}: {error.error.stack}")
+
+
+def executable() -> str:
+    """Return where Chromium is; without it the test is skipped, and fails in CI."""
+    if path := shutil.which("chromium"):
+        return path
+    message = "Chromium is missing: apt-get install chromium"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def _chromium():
+    """Start Chromium once for each process of the tests."""
+    path = executable()
+    # Playwright leaves Chromium's sandbox off: it works neither for root nor in most containers.
+    with sync_playwright() as playwright:
+        loop = asyncio.get_running_loop()
+        browser = playwright.chromium.launch(executable_path=path)
+        asyncio._set_running_loop(None)
+        yield playwright, browser, loop
+        with _running(loop):
+            browser.close()
+        asyncio._set_running_loop(loop)
+
+
+@contextmanager
+def _running(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Show the event loop of Playwright to its calls, and hide it from every other test.
+
+    Its synchronous API leaves a loop running in this thread between calls, where ``asyncio.run``
+    and Django's guard would meet it.
+    """
+    asyncio._set_running_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(None)
+
+
+@pytest.fixture
+def open_browser(_chromium, live_server, clients, monkeypatch):
+    """Open browsers on the served project: a laptop, another one, ``open_browser.phone()``."""
+    playwright, browser, loop = _chromium
+    # A test asks the database itself, in the thread where Playwright's loop runs. Nothing else is
+    # done in that thread, so the queries that Django warns of block nobody.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    with _running(loop):
+        browsers = Browsers(playwright, browser, live_server.url)
+        yield browsers
+        try:
+            browsers.close()
+        finally:
+            # Beside a loop Django has connections of its own, which nobody else closes.
+            connections.close_all()
+            clients.close()
+            _wait_for_the_server()
+
+
+def _wait_for_the_server() -> None:
+    """Wait until what was asked is answered: the database is emptied next, for the next test."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    for thread in threading.enumerate():
+        if "process_request_thread" in thread.name:
+            thread.join(max(deadline - time.monotonic(), 0))
+            assert not thread.is_alive(), "A request has no answer, or a connection no end"
+
+
+@pytest.fixture
+def axe():
+    """Assert that axe-core finds nothing serious on a page."""
+
+    def check(page: Page) -> None:
+        found = [
+            f"{violation['impact']}: {violation['help']} ({violation['id']})\n"
+            + "\n".join(f"    {node['html']}" for node in violation["nodes"])
+            for violation in Axe().run(page).response["violations"]
+            if violation["impact"] in {"serious", "critical"}
+        ]
+        assert not found, f"axe on {page.url}:\n" + "\n".join(found)
+
+    return check
+
+
+@pytest.fixture
+def shoot():
+    """Keep a picture of a page in the folder that SCREENSHOTS names, if it names one."""
+
+    def take(page: Page, name: str) -> None:
+        if folder := os.environ.get("SCREENSHOTS"):
+            page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
+
+    return take

@@ -1,0 +1,130 @@
+"""The admin's pages in a real browser: they work, and nobody is left out."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth import get_user_model
+
+from accounts import services
+from accounts.clients import ClientInfo
+from accounts.models import LogoutEvent, Session
+from tests.http import PASSWORD
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+EVENTS, SESSIONS, USERS = (
+    f"/admin/{name}/" for name in ("accounts/logoutevent", "accounts/session", "auth/user")
+)
+
+
+@pytest.fixture
+def enter(open_browser, db):
+    """Let an administrator enter the admin."""
+    get_user_model().objects.create_superuser("root", "root@example.com", PASSWORD)
+
+    def log_in(**options):
+        page = open_browser(**options)
+        page.goto("/admin/login/?next=/admin/")
+        page.fill("#id_username", "root")
+        page.fill("#id_password", PASSWORD)
+        page.click("input[type=submit]")
+        page.wait_for_url("**/admin/")
+        return page
+
+    return log_in
+
+
+@pytest.fixture
+def finds_nothing():
+    """Assert that axe-core finds nothing serious in a part of a page; the rest is Django's."""
+
+    def check(page, selector):
+        answer = Axe().run(page, context={"include": [selector]}).response
+        assert answer["passes"], "it has looked at something"
+        found = [v for v in answer["violations"] if v["impact"] in {"serious", "critical"}]
+        assert not found, found
+
+    return check
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_chart_is_drawn_for_everybody(enter, finds_nothing, shoot, record, width, theme):
+    for reason in LogoutEvent.Reason.values:
+        for _ in range(3):
+            record(reason=reason)
+    page = enter(viewport={"width": width, "height": 900}, color_scheme=theme)
+
+    page.goto(EVENTS)
+
+    chart = page.locator(".accounts-chart > svg")
+    assert chart.evaluate("node => node.getBoundingClientRect().width") > 200
+    bars = chart.locator("rect")
+    assert bars.count() == len(LogoutEvent.Reason.values)
+    colours = bars.evaluate_all("nodes => nodes.map(node => getComputedStyle(node).fill)")
+    assert len(set(colours)) == len(colours), "each reason has a colour of its own"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    finds_nothing(page, ".accounts-chart")
+    finds_nothing(page, ".object-tools")
+    shoot(page, f"admin-events-{theme}-{width}")
+
+
+def test_the_record_is_downloaded(enter, record):
+    record(username="eve")
+    page = enter()
+    page.goto(EVENTS)
+
+    with page.expect_download() as downloading:
+        page.click("text=Export as CSV")
+
+    download = downloading.value
+    assert download.suggested_filename.startswith("logout-events-")
+    assert "eve" in download.path().read_text()
+
+
+def test_logins_are_chosen_and_ended(enter, finds_nothing, shoot, user):
+    for _ in range(101):
+        services.log_in(user=user, client=ClientInfo())
+    page = enter()
+    page.goto(f"{SESSIONS}?user={user.pk}")
+    page.click("#action-toggle")
+    page.click("text=Select all 101 sessions")
+    page.select_option("select[name=action]", "end_selected")
+    page.click("button[name=index]")
+    finds_nothing(page, "#content")
+    shoot(page, "admin-end-logins")
+
+    page.click("#content input[type=submit]")
+
+    page.wait_for_selector("text=101 logins have ended.")
+    assert [login.user.username for login in Session.objects.all()] == ["root"]
+
+
+def test_taken_back_is_nothing_done(enter, user, phone):
+    page = enter()
+    page.goto(f"{SESSIONS}?user={user.pk}")
+    page.click("#action-toggle")
+    page.select_option("select[name=action]", "end_selected")
+    page.click("button[name=index]")
+
+    page.click("text=No, take me back")
+
+    page.wait_for_selector("#changelist")
+    assert Session.objects.filter(sid=phone.access.sid).exists()
+
+
+@pytest.mark.parametrize("action", ["log_out_everywhere", "secure_accounts"])
+def test_a_user_is_chosen_and_asked_about(enter, finds_nothing, shoot, user, phone, action):
+    page = enter(viewport={"width": 390, "height": 900}, color_scheme="dark")
+    page.goto(f"{USERS}?q=ana")
+    page.click("#action-toggle")
+    page.select_option("select[name=action]", action)
+    page.click("button[name=index]")
+    finds_nothing(page, "#content")
+    shoot(page, f"admin-{action}")
+
+    page.click("#content input[type=submit]")
+
+    page.wait_for_selector(".messagelist .success")
+    assert not Session.objects.filter(user=user).exists()

@@ -1,0 +1,85 @@
+"""The browser's rig tells what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from tests import chromium
+
+
+def show(page, body):
+    page.set_content(f'<!doctype html><html lang="en"><title>Page</title><main>{body}</main>')
+
+
+def test_browsers_share_nothing_and_tabs_share_their_browser(open_browser):
+    laptop, phone = open_browser(), open_browser.phone()
+    tab = laptop.context.new_page()
+    for page in (laptop, tab, phone):
+        page.goto("/admin/login/")
+    laptop.evaluate("localStorage.setItem('here', 'yes')")
+    assert tab.evaluate("localStorage.getItem('here')") == "yes"
+    assert phone.evaluate("localStorage.getItem('here')") is None
+    assert phone.evaluate("innerWidth") < 500 < laptop.evaluate("innerWidth")
+
+
+def test_the_database_is_at_hand_beside_the_browser(open_browser, user):
+    open_browser().goto("/admin/login/")
+    assert get_user_model().objects.get() == user
+
+
+def test_no_event_loop_is_left_to_the_other_tests():
+    asyncio.run(asyncio.sleep(0))
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["console.error('Broken')", "throw new Error('Broken')", "Promise.reject(new Error('Broken'))"],
+)
+def test_an_error_in_the_page_fails_the_test(open_browser, script):
+    page = open_browser()
+    page.goto("/admin/login/")
+    page.add_script_tag(content=script)
+    with pytest.raises(AssertionError, match="Broken"):
+        open_browser.close()
+    open_browser.expect_error("Broken")
+
+
+def test_an_expected_error_has_to_happen(open_browser):
+    open_browser().goto("/admin/login/")
+    open_browser.expect_error("Broken")
+    with pytest.raises(AssertionError, match="did not happen"):
+        open_browser.close()
+    page = open_browser()
+    page.goto("/admin/login/")
+    page.add_script_tag(content="console.error('Broken')")
+
+
+def test_what_axe_finds_serious_fails_the_test(open_browser, axe):
+    page = open_browser()
+    show(page, "<label>Name <input></label>")
+    axe(page)
+    show(page, "<input>")
+    with pytest.raises(AssertionError, match="Form elements must have labels"):
+        axe(page)
+
+
+def test_pictures_are_taken_where_a_folder_is_named(open_browser, shoot, monkeypatch, tmp_path):
+    page = open_browser()
+    monkeypatch.delenv("SCREENSHOTS", raising=False)
+    shoot(page, "nothing")
+    monkeypatch.setenv("SCREENSHOTS", str(tmp_path))
+    shoot(page, "something")
+    assert [path.name for path in tmp_path.iterdir()] == ["something.png"]
+
+
+@pytest.mark.parametrize(
+    ("ci", "outcome"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)]
+)
+def test_where_chromium_is_missing_a_test_skips_and_in_ci_fails(monkeypatch, tmp_path, ci, outcome):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="apt-get install chromium"):
+        chromium.executable()

@@ -1,0 +1,673 @@
+"""The commands, as an administrator, cron and a program call them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import UserManager
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection
+from django.db.models.signals import pre_delete
+from django.utils import timezone
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from accounts.management.interruption import Interruption
+from accounts.models import LogoutEvent, Session
+from accounts.signals import login_ended
+from tests.host import ROOT
+from tests.test_pruning import HOUR, ago, events, outstanding, sessions
+
+
+def run(*arguments, **options):
+    """Call a command; return its stdout."""
+    out = io.StringIO()
+    call_command(*arguments, stdout=out, **options)
+    return out.getvalue()
+
+
+def run_json(*arguments, **options):
+    """Call a command that answers with exactly one JSON object."""
+    return json.loads(run(*arguments, "--json", **options))
+
+
+@pytest.fixture
+def people(db):
+    """Five users with two logins each, by browser and by token, and one who is logged out."""
+    model = get_user_model()
+    users = model.objects.bulk_create(
+        model(username=f"user{number}", email=f"User{number}@example.com") for number in range(6)
+    )
+    for number, user in enumerate(users[:5]):
+        sessions(2, expire_date=ago(-HOUR), user=user, first=2 * number)
+        RefreshToken.for_user(user)
+    return users
+
+
+def owners():
+    """Return the names of the users who have a login."""
+    return sorted(set(Session.objects.values_list("user__username", flat=True)))
+
+
+# prune_accounts
+
+
+@pytest.fixture
+def litter(transactional_db, settings):
+    """2,500 sessions and tokens that have run out, and some events past their retention."""
+    settings.ACCOUNTS = {"AUDIT_RETENTION": HOUR}
+    sessions(2_500, expire_date=ago(HOUR))
+    outstanding(2_500, expires_at=ago(HOUR))
+    events(7, occurred_at=ago(2 * HOUR))
+
+
+def left():
+    """Return how many sessions, tokens and events there are."""
+    return [model.objects.count() for model in (Session, OutstandingToken, LogoutEvent)]
+
+
+def test_pruning_says_in_a_sentence_what_it_removed(litter):
+    assert run("prune_accounts") == "Removed 2500 sessions, 2500 tokens and 7 logout events.\n"
+    assert left() == [0, 0, 0]
+    assert run("prune_accounts") == "Removed 0 sessions, 0 tokens and 0 logout events.\n"
+
+
+def test_pruning_tells_a_program_in_one_json_object(litter):
+    removed = {"sessions": 2_500, "tokens": 2_500, "events": 7}
+    assert run_json("prune_accounts") == {"dry_run": False, "complete": True, **removed}
+    assert left() == [0, 0, 0]
+
+
+def test_a_dry_run_of_pruning_says_what_it_would_remove_and_removes_nothing(litter):
+    assert (
+        run("prune_accounts", "--dry-run")
+        == "Would remove 2500 sessions, 2500 tokens and 7 logout events.\n"
+    )
+    counts = {"sessions": 2_500, "tokens": 2_500, "events": 7}
+    assert run_json("prune_accounts", "--dry-run") == {"dry_run": True, "complete": True, **counts}
+    assert left() == [2_500, 2_500, 7]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("command", [["prune_accounts"], ["end_sessions", "--all"]])
+def test_a_batch_of_no_rows_is_refused(command):
+    with pytest.raises(CommandError, match="--batch-size has to be 1 or more"):
+        run(*command, "--batch-size", "0")
+
+
+def test_pruning_that_fails_says_how_far_it_came_and_is_continued_by_the_next_run(litter):
+    deletions = []
+
+    def fail(execute, sql, params, many, context):
+        if sql.startswith("DELETE"):
+            deletions.append(sql)
+        if len(deletions) == 3:
+            raise DatabaseError("out of order")
+        return execute(sql, params, many, context)
+
+    out = io.StringIO()
+    with (
+        connection.execute_wrapper(fail),
+        pytest.raises(CommandError, match="left is for the next run: out of order") as error,
+    ):
+        call_command("prune_accounts", "--json", stdout=out)
+    assert error.value.returncode == 1
+    assert json.loads(out.getvalue()) == {
+        "dry_run": False,
+        "complete": False,
+        "sessions": 2_000,
+        "tokens": 0,
+        "events": 0,
+    }
+    assert run_json("prune_accounts")["sessions"] == 500
+    assert left() == [0, 0, 0]
+
+
+# end_sessions
+
+
+@pytest.mark.parametrize("name", ["user0", "USER0@EXAMPLE.COM", "{pk}"])
+def test_every_login_of_a_named_user_ends_on_record(people, name):
+    user = people[0]
+    token = OutstandingToken.objects.get(user=user)
+    answer = run("end_sessions", "--user", name.format(pk=user.pk))
+    assert answer == "Users logged out: 1. Logins ended: 2. Refresh tokens revoked: 1.\n"
+    assert owners() == ["user1", "user2", "user3", "user4"]
+    assert BlacklistedToken.objects.get().token == token
+    event = LogoutEvent.objects.get()
+    assert (event.user, event.actor, event.scope) == (user, None, "global")
+    assert (event.initiator, event.reason) == ("admin", "administrative")
+
+
+def test_a_phone_is_refused_once_its_user_was_logged_out(phone, is_in):
+    assert is_in(phone.access)
+    run("end_sessions", "--user", "ana")
+    assert not is_in(phone.access)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_security_log_has_a_line_for_each_user(people, security_log):
+    run("end_sessions", "--user", "user0", "user1", "--reason", "compromised")
+    lines = [(line["event"], line["reason"], line["user"]) for line in security_log()]
+    assert lines == [("session_logout", "compromised", str(user.pk)) for user in people[:2]]
+
+
+def test_several_users_are_named_and_one_who_is_named_twice_ends_once(people):
+    answer = run_json(
+        "end_sessions", "--user", "user0", "user1", "--user", "user0@example.com", "user2"
+    )
+    assert answer == {
+        "dry_run": False,
+        "complete": True,
+        "reason": "administrative",
+        "users": 3,
+        "sessions_ended": 6,
+        "tokens_revoked": 3,
+        "users_failed": 0,
+    }
+    assert owners() == ["user3", "user4"]
+
+
+def test_python_code_names_users_and_the_reason_too(people):
+    run("end_sessions", user=["user0"], reason="compromised")
+    assert LogoutEvent.objects.get().reason == "compromised"
+
+
+@pytest.mark.parametrize("name", ["nobody", "9" * 30, "9" * 5_000, "\udcff"])
+def test_one_unknown_name_and_nobody_is_logged_out(people, name):
+    with pytest.raises(CommandError, match="There is no user"):
+        run("end_sessions", "--user", "user0", name)
+    assert len(owners()) == 5
+    assert not LogoutEvent.objects.exists()
+
+
+def test_a_username_that_is_the_key_or_address_of_another_user_is_refused(people):
+    victim, attacker = people[:2]
+    for username in (str(victim.pk), "user0@example.com"):
+        attacker.username = username
+        attacker.save()
+        with pytest.raises(CommandError, match=rf"more than one user: 'user0' \({victim.pk}\), "):
+            run("end_sessions", "--user", username)
+    assert not LogoutEvent.objects.exists()
+
+
+def test_a_username_cannot_play_with_the_terminal(people):
+    people[1].username, people[1].email = "\x1b[2J", "user0@example.com"
+    people[1].save()
+    with pytest.raises(CommandError) as error:
+        run("end_sessions", "--user", "user0@example.com")
+    assert "\x1b" not in str(error.value)
+
+
+def test_users_whom_the_hosts_manager_hides_are_logged_out_too(people, monkeypatch):
+    shown = UserManager.get_queryset
+    monkeypatch.setattr(
+        UserManager, "get_queryset", lambda self: shown(self).exclude(username__startswith="user")
+    )
+    assert run_json("end_sessions", "--user", "user0")["sessions_ended"] == 2
+    assert run_json("end_sessions", "--all")["sessions_ended"] == 8
+
+
+def test_users_without_addresses_are_found_by_name(people, monkeypatch):
+    monkeypatch.setattr(get_user_model(), "EMAIL_FIELD", "address")
+    assert run_json("end_sessions", "--user", "user0")["users"] == 1
+    with pytest.raises(CommandError, match="There is no user"):
+        run("end_sessions", "--user", "user0@example.com")
+
+
+@pytest.mark.django_db
+def test_a_reason_that_is_not_an_administrators_is_refused(people):
+    with pytest.raises(CommandError, match="Choose from: administrative, compromised"):
+        run("end_sessions", "--user", "user0", "--reason", "password_changed")
+    assert not LogoutEvent.objects.exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all", "--user", "ana"]])
+def test_either_users_or_all_have_to_be_named(arguments):
+    with pytest.raises(CommandError, match="--user"):
+        run("end_sessions", *arguments)
+
+
+def test_all_users_are_logged_out_a_batch_at_a_time(people):
+    answer = run_json("end_sessions", "--all", "--batch-size", "2")
+    assert (answer["users"], answer["sessions_ended"], answer["tokens_revoked"]) == (5, 10, 5)
+    assert not Session.objects.exists()
+    assert BlacklistedToken.objects.count() == 5
+    assert set(LogoutEvent.objects.values_list("username", flat=True)) == {
+        f"user{number}" for number in range(5)
+    }
+    # Nobody has anything left to end.
+    assert run_json("end_sessions", "--all")["users"] == 0
+
+
+def test_all_includes_who_has_a_token_alone_and_leaves_out_who_has_only_what_ran_out(
+    stranger, user
+):
+    RefreshToken.for_user(stranger)
+    sessions(1, expire_date=ago(HOUR), user=user)
+    OutstandingToken.objects.create(user=user, jti="old", token="", expires_at=ago(HOUR))
+    sessions(1, expire_date=ago(-HOUR), first=1)
+    assert run_json("end_sessions", "--all")["users"] == 1
+    assert LogoutEvent.objects.get().user == stranger
+
+
+@pytest.mark.parametrize(
+    ("whose", "counts"), [(["--all"], (5, 10, 5)), (["--user", "user0", "user5"], (2, 2, 1))]
+)
+def test_a_dry_run_says_what_would_end_and_ends_nothing(people, whose, counts):
+    assert run(
+        "end_sessions", *whose, "--dry-run"
+    ) == "Users to log out: {}. Logins to end: {}. Refresh tokens to revoke: {}.\n".format(*counts)
+    answer = run_json("end_sessions", *whose, "--dry-run")
+    assert answer["dry_run"]
+    assert (answer["users"], answer["sessions_ended"], answer["tokens_revoked"]) == counts
+    assert len(owners()) == 5
+    assert not LogoutEvent.objects.exists()
+
+
+@pytest.fixture
+def obstacle(people):
+    """A receiver of the host that keeps the logins of one user from ending."""
+
+    def refuse(instance, **kwargs):
+        if instance.user == people[1]:
+            raise RuntimeError("not this one")
+
+    pre_delete.connect(refuse, sender=Session)
+    yield
+    pre_delete.disconnect(refuse, sender=Session)
+
+
+def test_a_user_who_fails_is_told_and_the_others_are_logged_out(people, obstacle):
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.raises(CommandError, match=r"The logins of 1 user did not end\.") as error:
+        call_command("end_sessions", "--all", "--json", stdout=out, stderr=err)
+    assert error.value.returncode == 1
+    told = f"The logins of 'user1' ({people[1].pk}) did not end: not this one\n"
+    assert err.getvalue() == told
+    answer = json.loads(out.getvalue())
+    assert (answer["complete"], answer["users"], answer["users_failed"]) == (True, 4, 1)
+    # Whole, as before: no half of it happened.
+    assert owners() == ["user1"]
+    assert Session.objects.count() == 2
+    assert not BlacklistedToken.objects.filter(token__user=people[1]).exists()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_breaks_is_one_failure_and_the_next_user_gets_another(people):
+    def break_off(instance, **kwargs):
+        if instance.user == people[1]:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    pre_delete.connect(break_off, sender=Session)
+    err = io.StringIO()
+    try:
+        with pytest.raises(CommandError, match=r"The logins of 1 user did not end\."):
+            run("end_sessions", "--all", stderr=err)
+    finally:
+        pre_delete.disconnect(break_off, sender=Session)
+    assert "The logins of 'user1'" in err.getvalue()
+    assert owners() == ["user1"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_user_who_goes_during_the_run_is_no_failure(people):
+    def delete_next(**kwargs):
+        get_user_model().objects.filter(pk=people[1].pk).delete()
+
+    login_ended.connect(delete_next)
+    try:
+        answer = run_json("end_sessions", "--all")
+    finally:
+        login_ended.disconnect(delete_next)
+    assert (answer["complete"], answer["users"], answer["users_failed"]) == (True, 4, 0)
+
+
+def test_a_database_that_fails_stops_the_run_which_says_how_far_it_came(people):
+    ended = []
+
+    def fail(execute, sql, params, many, context):
+        if len(ended) == 2 and sql.startswith("SELECT"):
+            raise DatabaseError("out of order")
+        if sql.startswith("INSERT") and "logoutevent" in sql:
+            ended.append(sql)
+        return execute(sql, params, many, context)
+
+    out = io.StringIO()
+    with (
+        connection.execute_wrapper(fail),
+        pytest.raises(CommandError, match="left is for the next run: out of order"),
+    ):
+        call_command("end_sessions", "--all", "--json", stdout=out)
+    answer = json.loads(out.getvalue())
+    assert (answer["complete"], answer["users"]) == (False, 2)
+    assert run_json("end_sessions", "--all")["users"] == 3
+
+
+class Terminal(io.StringIO):
+    """Somebody who types."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("answer", ["no\n", "y\n", "\n", ""])
+def test_all_asks_on_a_terminal_and_ends_nothing_without_a_yes(people, monkeypatch, answer):
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.raises(CommandError, match="Nothing was ended"):
+        call_command("end_sessions", "--all", stdout=out, stderr=err)
+    assert "This logs out 5 users, on every device." in err.getvalue()
+    assert not out.getvalue()
+    assert len(owners()) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shows"),
+    [(["prune_accounts"], "rows"), (["end_sessions", "--all"], "users")],
+)
+def test_a_person_sees_how_much_there_is_and_how_far_it_came(people, monkeypatch, arguments, shows):
+    outstanding(5, expires_at=ago(HOUR))
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    run(*arguments)
+    assert "100%" in screen.getvalue()
+    assert "5/5" in screen.getvalue()
+    assert shows in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [(["--all"], "yes\n"), (["--all", "--no-input"], ""), (["--user", "user0"], "")],
+)
+def test_a_yes_or_no_input_or_users_by_name_go_on(people, monkeypatch, arguments, answer):
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    assert run_json("end_sessions", *arguments, stderr=io.StringIO())["users"] >= 1
+    assert LogoutEvent.objects.exists()
+
+
+# Ctrl-C
+
+
+def test_the_first_ctrl_c_waits_and_the_second_does_not():
+    before = signal.getsignal(signal.SIGINT)
+    with Interruption() as interruption:
+        signal.raise_signal(signal.SIGINT)
+        assert interruption.requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.postgresql
+def test_a_command_works_on_a_thread_which_no_signal_reaches(litter):
+    answers = []
+
+    def call():
+        try:
+            answers.append(run_json("prune_accounts"))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    assert answers[0]["complete"]
+
+
+def test_ctrl_c_between_two_batches_ends_pruning_in_a_clean_state(litter):
+    def interrupt(execute, sql, params, many, context):
+        if sql.startswith("DELETE"):
+            signal.raise_signal(signal.SIGINT)
+        return execute(sql, params, many, context)
+
+    out = io.StringIO()
+    with connection.execute_wrapper(interrupt), pytest.raises(CommandError) as error:
+        call_command("prune_accounts", stdout=out)
+    assert error.value.returncode == 130
+    assert out.getvalue() == "Removed 1000 sessions, 0 tokens and 0 logout events.\n"
+    assert left() == [1_500, 2_500, 7]
+
+
+def test_ctrl_c_between_two_users_ends_the_run_in_a_clean_state(people):
+    def interrupt(execute, sql, params, many, context):
+        if sql.startswith("DELETE"):
+            signal.raise_signal(signal.SIGTERM)
+        return execute(sql, params, many, context)
+
+    with (
+        connection.execute_wrapper(interrupt),
+        pytest.raises(CommandError, match="Stopped; what is left") as error,
+    ):
+        run("end_sessions", "--all")
+    assert error.value.returncode == 130
+    assert owners() == ["user1", "user2", "user3", "user4"]
+    assert LogoutEvent.objects.count() == 1
+
+
+# As processes, beside the test on its database
+
+
+@pytest.fixture
+def manage(transactional_db, tmp_path):
+    """Return a function that starts ``manage.py`` on the test's own database."""
+    (tmp_path / "beside_settings.py").write_text(
+        "from tests.settings import *\n"
+        f"DATABASES['default']['NAME'] = {connection.settings_dict['NAME']!r}\n"
+        "ACCOUNTS = {'AUDIT_RETENTION': 3600}\n"
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST"))
+    }
+    environment |= {
+        "DJANGO_SETTINGS_MODULE": "beside_settings",
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
+    }
+    started = []
+
+    def start(*arguments, **streams):
+        streams = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            **streams,
+        }
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            **streams,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def terminal():
+    """A terminal: the end that a process is given, and a function that returns what it shows."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    shown = b""
+
+    def show():
+        nonlocal shown
+        while select.select([ours], [], [], 0)[0]:
+            shown += os.read(ours, 1024)
+        return shown.decode()
+
+    yield theirs, show
+    os.close(theirs)
+    os.close(ours)
+
+
+def wait_until(condition):
+    """Wait until something holds."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)]
+)
+def test_pruning_that_is_stopped_in_the_middle_loses_nothing(litter, manage, number, status):
+    pruning = manage("prune_accounts", "--batch-size", "1", "--json")
+    wait_until(lambda: Session.objects.count() < 2_400)
+    pruning.send_signal(number)
+    out, err = pruning.communicate(timeout=60)
+    assert pruning.returncode == status
+    remaining = Session.objects.count()
+    assert remaining
+    if number != signal.SIGKILL:
+        answer = json.loads(out)
+        assert not answer["complete"]
+        assert answer["sessions"] == 2_500 - remaining
+        assert err == "CommandError: Stopped; what is left is for the next run.\n"
+    assert run_json("prune_accounts")["sessions"] == remaining
+    assert left() == [0, 0, 0]
+
+
+@pytest.fixture
+def crowd(transactional_db):
+    """300 users with two logins each."""
+    model = get_user_model()
+    users = model.objects.bulk_create(model(username=f"user{number}") for number in range(300))
+    now = timezone.now()
+    for number, user in enumerate(users):
+        sessions(2, expire_date=now + timedelta(days=1), user=user, first=2 * number)
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_run_that_is_stopped_in_the_middle_is_continued(crowd, manage, number, status):
+    ending = manage("end_sessions", "--all", "--json")
+    wait_until(LogoutEvent.objects.exists)
+    ending.send_signal(number)
+    out, _ = ending.communicate(timeout=60)
+    assert ending.returncode == status
+    ended = LogoutEvent.objects.count()
+    assert 0 < ended < 300
+    # Each user is logged out on record, or as before.
+    assert Session.objects.count() == 600 - 2 * ended
+    if number == signal.SIGINT:
+        answer = json.loads(out)
+        assert (answer["complete"], answer["users"]) == (False, ended)
+    assert run_json("end_sessions", "--all")["users"] == 300 - ended
+    assert LogoutEvent.objects.count() == 300
+
+
+@pytest.mark.postgresql
+def test_a_terminal_shows_a_bar_and_stdout_stays_one_json_object(litter, manage, terminal):
+    theirs, show = terminal
+    pruning = manage("prune_accounts", "--json", stderr=theirs)
+    out, _ = pruning.communicate(timeout=60)
+    assert pruning.returncode == 0
+    assert json.loads(out)["complete"]
+    shown = show()
+    assert "100%" in shown
+    assert "5007/5007" in shown
+
+
+@pytest.mark.postgresql
+def test_a_terminal_stays_empty_with_verbosity_0(litter, manage, terminal):
+    theirs, show = terminal
+    pruning = manage("prune_accounts", "--verbosity", "0", stderr=theirs)
+    out, _ = pruning.communicate(timeout=60)
+    assert pruning.returncode == 0
+    assert out == "Removed 2500 sessions, 2500 tokens and 7 logout events.\n"
+    assert not show()
+
+
+@pytest.mark.postgresql
+def test_what_is_no_terminal_gets_no_bar(litter, manage):
+    pruning = manage("prune_accounts")
+    out, err = pruning.communicate(timeout=60)
+    assert (pruning.returncode, err) == (0, "")
+    assert out == "Removed 2500 sessions, 2500 tokens and 7 logout events.\n"
+
+
+@pytest.mark.postgresql
+def test_a_person_at_a_terminal_is_asked_and_a_pipe_is_not(crowd, manage, terminal):
+    theirs, show = terminal
+    asking = manage("end_sessions", "--all", "--json", stdin=theirs, stderr=theirs)
+    wait_until(lambda: "Type 'yes' to go on: " in show())
+    assert Session.objects.count() == 600
+    asking.send_signal(signal.SIGINT)
+    out, _ = asking.communicate(timeout=60)
+    assert (asking.returncode, out) == (1, "")
+    assert "Nothing was ended." in show()
+    assert Session.objects.count() == 600
+
+    ending = manage("end_sessions", "--all", "--json", stdin=subprocess.PIPE)
+    out, err = ending.communicate(timeout=60)
+    assert ending.returncode == 0
+    assert json.loads(out)["users"] == 300
+    # The security log's lines, and nothing else.
+    assert {json.loads(line)["reason"] for line in err.splitlines()} == {"administrative"}
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--user", "nobody"], 1, 'There is no user "nobody". Nothing was ended.'),
+        ([], 2, "one of the arguments --user --all is required"),
+        (["--all", "--user", "user1"], 2, "not allowed with argument"),
+        (["--all", "--reason", "boredom"], 1, "Choose from: administrative, compromised."),
+    ],
+)
+def test_a_mistake_has_an_exit_status_and_ends_nothing(crowd, manage, arguments, status, says):
+    ending = manage("end_sessions", *arguments)
+    out, err = ending.communicate(timeout=60)
+    assert (ending.returncode, out) == (status, "")
+    assert says in err
+    assert Session.objects.count() == 600
+
+
+@pytest.mark.parametrize(
+    ("command", "keys"),
+    [
+        ("prune_accounts", ["dry_run", "complete", "sessions", "tokens", "events"]),
+        (
+            "end_sessions",
+            [
+                *("dry_run", "complete", "reason"),
+                *("users", "sessions_ended", "tokens_revoked", "users_failed"),
+            ],
+        ),
+    ],
+)
+@pytest.mark.django_db
+def test_the_help_names_each_key_of_the_json(command, keys, capsys):
+    whose = ["--all"] if command == "end_sessions" else []
+    assert list(run_json(command, *whose)) == keys
+    with pytest.raises(SystemExit):
+        call_command(command, "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    described = text.split("The keys of --json:")[1].split("Exit status")[0]
+    for key in keys:
+        assert key in described

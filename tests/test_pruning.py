@@ -1,0 +1,462 @@
+"""Pruning: what has run out goes in batches, what is alive or in use stays."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from django.apps import apps
+from django.db import connection, models, transaction
+from django.db.models.signals import post_delete
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from rest_framework_simplejwt.state import token_backend
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from accounts import services
+from accounts.clients import ClientInfo
+from accounts.exceptions import AppendOnly
+from accounts.models import LogoutEvent, Session
+from accounts.services import pruning
+
+HOUR = timedelta(hours=1)
+
+
+def ago(duration):
+    return timezone.now() - duration
+
+
+def sessions(count, *, expire_date, user=None, first=0, **columns):
+    """Make rows of browsers' sessions."""
+    return Session.objects.bulk_create(
+        [
+            Session(session_key=f"{number:064x}", expire_date=expire_date, user=user, **columns)
+            for number in range(first, first + count)
+        ],
+        batch_size=500,
+    )
+
+
+def outstanding(count, *, expires_at, first=0):
+    """Make SimpleJWT's rows, every second one blacklisted."""
+    rows = OutstandingToken.objects.bulk_create(
+        [
+            OutstandingToken(jti=f"jti{number}", token="", expires_at=expires_at)
+            for number in range(first, first + count)
+        ],
+        batch_size=500,
+    )
+    BlacklistedToken.objects.bulk_create(
+        [BlacklistedToken(token=row) for row in rows[::2]], batch_size=500
+    )
+    return rows
+
+
+def events(count, *, occurred_at):
+    """Make entries of the record."""
+    return LogoutEvent.objects.bulk_create(
+        LogoutEvent(
+            username="ana",
+            occurred_at=occurred_at,
+            initiator=LogoutEvent.Initiator.USER,
+            reason=LogoutEvent.Reason.LOGOUT,
+            scope=LogoutEvent.Scope.SESSION,
+            sessions_ended=1,
+            tokens_revoked=1,
+        )
+        for _ in range(count)
+    )
+
+
+def everything(prune, *, size=1000):
+    """Prune batch after batch; return how many rows each of them removed."""
+    removed, after = [], None
+    while True:
+        batch = prune(size=size, after=after)
+        removed.append(batch.removed)
+        if (after := batch.last) is None:
+            return removed
+
+
+@contextmanager
+def elsewhere(statement):
+    """Keep a transaction open on another connection, which has run a statement.
+
+    Yields a function that commits it.
+    """
+    ran, finish = threading.Event(), threading.Event()
+
+    def run():
+        try:
+            with transaction.atomic():
+                statement()
+                ran.set()
+                assert finish.wait(30)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        assert ran.wait(30)
+
+        def commit():
+            finish.set()
+            running.result()
+
+        try:
+            with connection.cursor() as cursor:
+                # Whoever waits for that transaction fails.
+                cursor.execute("SET lock_timeout = '1s'")
+                yield commit
+                cursor.execute("RESET lock_timeout")
+        finally:
+            commit()
+
+
+@pytest.mark.django_db
+def test_sessions_that_have_run_out_go_and_the_others_stay(user):
+    sessions(2, expire_date=ago(HOUR))
+    login, anonymous = (
+        *sessions(1, expire_date=ago(-HOUR), user=user, first=2),
+        *sessions(1, expire_date=ago(-HOUR), first=3),
+    )
+    assert everything(pruning.prune_sessions) == [2]
+    assert set(Session.objects.all()) == {login, anonymous}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("setting", "column"),
+    [("IDLE_TIMEOUT", "last_seen_at"), ("ABSOLUTE_TIMEOUT", "authenticated_at")],
+)
+def test_a_login_past_a_timeout_goes(user, settings, setting, column):
+    settings.ACCOUNTS = {setting: HOUR}
+    sessions(1, expire_date=ago(-HOUR), user=user, **{column: ago(2 * HOUR)})
+    (used,) = sessions(1, expire_date=ago(-HOUR), user=user, first=1, **{column: timezone.now()})
+    assert everything(pruning.prune_sessions) == [1]
+    assert Session.objects.get() == used
+
+
+@pytest.mark.django_db
+def test_without_timeouts_a_login_stays_until_its_expiry(user):
+    sessions(
+        1,
+        expire_date=ago(-HOUR),
+        user=user,
+        last_seen_at=ago(9 * HOUR),
+        authenticated_at=ago(9 * HOUR),
+    )
+    assert everything(pruning.prune_sessions) == [0]
+    assert Session.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_expired_tokens_go_with_their_place_on_the_blacklist():
+    outstanding(4, expires_at=ago(HOUR))
+    live = outstanding(4, expires_at=ago(-HOUR), first=4)
+    assert everything(pruning.prune_tokens) == [4]
+    assert set(OutstandingToken.objects.all()) == set(live)
+    assert BlacklistedToken.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_a_token_within_the_leeway_stays_on_the_blacklist(user, client, monkeypatch):
+    token = RefreshToken.for_user(user)
+    token.set_exp(lifetime=-timedelta(seconds=30))
+    token.blacklist()
+    assert OutstandingToken.objects.filter(expires_at__gt=timezone.now()).update(
+        expires_at=ago(timedelta(seconds=30))
+    )
+    monkeypatch.setattr(token_backend, "leeway", 60)
+    assert everything(pruning.prune_tokens) == [0]
+    answer = client.post(
+        "/token",
+        {"grant_type": "refresh_token", "refresh_token": str(token)},
+        content_type="application/json",
+    )
+    assert answer.json()["error"] == "invalid_grant"
+
+    monkeypatch.setattr(token_backend, "leeway", 20)
+    assert everything(pruning.prune_tokens) == [1]
+
+
+@pytest.mark.django_db
+def test_events_past_their_retention_go(settings):
+    settings.ACCOUNTS = {"AUDIT_RETENTION": HOUR}
+    events(3, occurred_at=ago(2 * HOUR))
+    (kept,) = events(1, occurred_at=ago(HOUR / 2))
+    assert everything(pruning.prune_events) == [3]
+    assert LogoutEvent.objects.get() == kept
+
+
+@pytest.mark.django_db
+def test_events_stay_for_ever_where_no_retention_is_set():
+    events(1, occurred_at=ago(10_000 * HOUR))
+    assert everything(pruning.prune_events) == [0]
+    assert LogoutEvent.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_the_record_stays_append_only_for_everybody_else(settings):
+    settings.ACCOUNTS = {"AUDIT_RETENTION": HOUR}
+    events(1, occurred_at=ago(2 * HOUR))
+    with pytest.raises(AppendOnly):
+        pruning.old_events().delete()
+
+
+@pytest.mark.django_db
+def test_pruning_records_nothing_and_logs_nobody_out(user, phone, is_in):
+    sessions(1, expire_date=ago(HOUR), user=user)
+    for prune in (pruning.prune_sessions, pruning.prune_tokens, pruning.prune_events):
+        everything(prune)
+    assert not LogoutEvent.objects.exists()
+    assert is_in(phone.access)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("prune", "statements"),
+    [(pruning.prune_sessions, 2), (pruning.prune_tokens, 3), (pruning.prune_events, 2)],
+)
+def test_2500_rows_go_in_3_batches_of_so_many_statements_each(settings, prune, statements):
+    settings.ACCOUNTS = {"AUDIT_RETENTION": HOUR}
+    sessions(2_500, expire_date=ago(HOUR))
+    outstanding(2_500, expires_at=ago(HOUR))
+    events(2_500, occurred_at=ago(2 * HOUR))
+    after, seen = None, []
+    for removed in (1_000, 1_000, 500):
+        with CaptureQueriesContext(connection) as captured:
+            batch = prune(size=1_000, after=after)
+        after = batch.last
+        sql = [query["sql"] for query in captured]
+        seen.append(len([s for s in sql if s.startswith(("SELECT", "DELETE", "UPDATE", "INSERT"))]))
+        assert batch.removed == removed
+        # Nothing is sent that grows with the rows.
+        assert max(map(len, sql)) < 2_500
+    assert after is None
+    assert seen == [statements] * 3
+
+
+@pytest.mark.django_db
+def test_a_run_that_was_stopped_is_continued_by_the_next():
+    sessions(5, expire_date=ago(HOUR))
+    assert pruning.prune_sessions(size=2).removed == 2
+    assert everything(pruning.prune_sessions, size=2) == [2, 1]
+
+
+@pytest.mark.django_db
+def test_a_batch_of_tokens_takes_so_many_rows_and_leaves_the_live_ones_among_them():
+    outstanding(3, expires_at=ago(HOUR))
+    outstanding(3, expires_at=ago(-HOUR), first=3)
+    outstanding(3, expires_at=ago(HOUR), first=6)
+    assert everything(pruning.prune_tokens, size=2) == [2, 1, 0, 2, 1]
+    assert OutstandingToken.objects.count() == 3
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("prune", [pruning.prune_sessions, pruning.prune_tokens])
+def test_a_receiver_of_the_host_makes_no_row_be_read(prune):
+    sessions(3, expire_date=ago(HOUR))
+    outstanding(3, expires_at=ago(HOUR))
+    with CaptureQueriesContext(connection) as alone:
+        prune(size=2)
+
+    def on_delete(**kwargs):
+        raise AssertionError("a row was read for this")
+
+    post_delete.connect(on_delete)
+    try:
+        with CaptureQueriesContext(connection) as listened_to:
+            assert prune(size=2).removed
+    finally:
+        post_delete.disconnect(on_delete)
+    assert len(listened_to) == len(alone)
+
+
+@pytest.fixture
+def note(transactional_db):
+    """A host's own model, whose rows point at those of the app."""
+
+    class Note(models.Model):
+        session = models.ForeignKey(Session, models.CASCADE, null=True)
+        token = models.ForeignKey(OutstandingToken, models.CASCADE, null=True)
+        event = models.ForeignKey(LogoutEvent, models.SET_NULL, null=True)
+
+        class Meta:
+            app_label = "accounts"
+
+        def __str__(self):
+            return "a note"
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Note)
+    yield Note
+    with connection.schema_editor() as editor:
+        editor.delete_model(Note)
+    del apps.all_models["accounts"]["note"]
+    apps.clear_cache()
+
+
+def test_rows_of_the_host_go_or_stay_as_it_has_said(note, settings):
+    settings.ACCOUNTS = {"AUDIT_RETENTION": HOUR}
+    (session,) = sessions(1, expire_date=ago(HOUR))
+    blacklisted, token = outstanding(2, expires_at=ago(HOUR))
+    (event,) = events(1, occurred_at=ago(2 * HOUR))
+    for points_at in ({"session": session}, {"token": token}, {"token": blacklisted}):
+        note.objects.create(**points_at)
+    kept = note.objects.create(event=event)
+    assert everything(pruning.prune_sessions) == [1]
+    assert everything(pruning.prune_tokens) == [2]
+    assert everything(pruning.prune_events) == [1]
+    assert note.objects.get() == kept
+
+
+@pytest.mark.django_db
+def test_a_database_that_cannot_skip_locked_rows_removes_the_same(monkeypatch):
+    monkeypatch.setattr(connection, "vendor", "another")
+    sessions(3, expire_date=ago(HOUR))
+    sessions(1, expire_date=ago(-HOUR), first=3)
+    outstanding(3, expires_at=ago(HOUR))
+    with CaptureQueriesContext(connection) as captured:
+        assert everything(pruning.prune_sessions) == [3]
+        assert everything(pruning.prune_tokens) == [3]
+    assert not any("SKIP LOCKED" in query["sql"] for query in captured)
+    assert Session.objects.count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_login_that_is_used_in_the_same_moment_stays():
+    kept, _ = sessions(2, expire_date=ago(HOUR))
+
+    def use():
+        assert Session.objects.filter(pk=kept.pk).update(expire_date=ago(-HOUR))
+
+    with elsewhere(use):
+        # It still looks as if it had run out, and nobody waits for the request that holds it.
+        assert everything(pruning.prune_sessions) == [1]
+    assert everything(pruning.prune_sessions) == [0]
+    assert Session.objects.get() == kept
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_somebody_holds_is_left_for_the_next_run(settings):
+    settings.ACCOUNTS = {"AUDIT_RETENTION": HOUR}
+    (session, _) = sessions(2, expire_date=ago(HOUR))
+    (token, _) = outstanding(2, expires_at=ago(HOUR))
+    (event, _) = events(2, occurred_at=ago(2 * HOUR))
+    prunes = (pruning.prune_sessions, pruning.prune_tokens, pruning.prune_events)
+
+    def hold():
+        for row in (session, token, event):
+            type(row).objects.select_for_update().get(pk=row.pk)
+
+    with elsewhere(hold):
+        assert [everything(prune) for prune in prunes] == [[1], [1], [1]]
+    assert BlacklistedToken.objects.get().token == token
+    assert [everything(prune) for prune in prunes] == [[1], [1], [1]]
+    assert not BlacklistedToken.objects.exists()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_token_let_go_in_the_middle_of_a_batch_is_left_with_its_place_on_the_blacklist():
+    token, _ = outstanding(2, expires_at=ago(HOUR))
+
+    def hold():
+        OutstandingToken.objects.select_for_update().get(pk=token.pk)
+
+    with elsewhere(hold) as commit:
+
+        def commit_after(execute, sql, params, many, context):
+            result = execute(sql, params, many, context)
+            if sql.startswith(f'DELETE FROM "{BlacklistedToken._meta.db_table}"'):
+                commit()
+            return result
+
+        with connection.execute_wrapper(commit_after):
+            assert everything(pruning.prune_tokens) == [1]
+    assert BlacklistedToken.objects.get().token == token
+    assert everything(pruning.prune_tokens) == [1]
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_use_that_succeeded_is_never_undone_by_a_batch_beside_it():
+    """Whichever comes first: a use that found the row has kept it."""
+    rows = sessions(200, expire_date=ago(HOUR))
+    begin = threading.Barrier(2, timeout=30)
+
+    def use():
+        try:
+            begin.wait()
+            later = ago(-HOUR)
+            return {
+                row.pk
+                for row in rows
+                if Session.objects.filter(pk=row.pk).update(expire_date=later)
+            }
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        used = pool.submit(use)
+        begin.wait()
+        everything(pruning.prune_sessions, size=3)
+        used = used.result()
+    assert set(Session.objects.values_list("pk", flat=True)) == used
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_two_runs_beside_each_other_remove_each_row_once():
+    outstanding(500, expires_at=ago(HOUR))
+    begin = threading.Barrier(2, timeout=30)
+
+    def run():
+        try:
+            begin.wait()
+            return sum(everything(pruning.prune_tokens, size=10))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        counts = [run.result() for run in [pool.submit(run), pool.submit(run)]]
+    left = sum(everything(pruning.prune_tokens))
+    assert sum(counts) + left == 500
+    assert not OutstandingToken.objects.exists()
+    assert not BlacklistedToken.objects.exists()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_logins_begin_are_refreshed_and_end_beside_pruning(user, settings):
+    """Real services beside real batches: neither makes the other fail."""
+    settings.ACCOUNTS = {"AUDIT_RETENTION": HOUR}
+    sessions(300, expire_date=ago(HOUR), user=user)
+    outstanding(300, expires_at=ago(HOUR))
+    done = threading.Event()
+
+    def live():
+        try:
+            while not done.is_set():
+                pair = services.log_in(user=user, client=ClientInfo())
+                services.refresh(token=pair.refresh, client=ClientInfo())
+                services.end_all(user=user, cause=services.Cause())
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        living = pool.submit(live)
+        try:
+            for prune in (pruning.prune_sessions, pruning.prune_tokens):
+                everything(prune, size=5)
+        finally:
+            done.set()
+        living.result()
+    assert not OutstandingToken.objects.filter(expires_at__lt=timezone.now()).exists()
