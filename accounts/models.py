@@ -180,6 +180,16 @@ class Session(AbstractBaseSession):
             return None
         return self.authenticated_at + limit
 
+    def has_just_rotated(self, jti: str) -> bool:
+        """Whether the refresh token with this id is the one that the current one replaced.
+
+        A client whose answer was lost, or that refreshes from several tabs, comes with it. A login
+        that may not be refreshed any more has no current one.
+        """
+        if not self.refresh_jti or jti != self.previous_refresh_jti or self.rotated_at is None:
+            return False
+        return timezone.now() - self.rotated_at <= conf.refresh_grace
+
     @property
     def recently_reauthenticated(self) -> bool:
         """Whether the person has proved, recently enough, that it is still them."""
@@ -309,6 +319,7 @@ class LogoutEvent(models.Model):
         PASSWORD_CHANGED = "password_changed", _("password changed")
         USER_DEACTIVATED = "user_deactivated", _("user deactivated")
         USER_DELETED = "user_deleted", _("user deleted")
+        TOKEN_REUSED = "token_reused", _("refresh token used again")
         COMPROMISED = "compromised", _("account compromised")
         ADMINISTRATIVE = "administrative", _("ended by an administrator")
 

@@ -41,8 +41,8 @@ def find_login(token: LoginToken) -> Login:
     may not know yet that the login has ended.
 
     Raises ``TokenRevoked`` if any of it does not hold. The row still stands where that is
-    ``LoginRunOut``, ``CredentialsChanged``, ``TokenReused`` (a newer refresh token has replaced
-    this one) or ``UserInactive`` (nothing but the user is the matter).
+    ``LoginRunOut``, ``CredentialsChanged``, ``TokenReused`` (another refresh token has replaced
+    this one, and not just now) or ``UserInactive`` (nothing but the user is the matter).
     """
     if (sid := token.sid) is None:
         return _find_plain_login(token)
@@ -69,7 +69,10 @@ def find_login(token: LoginToken) -> Login:
     if session.auth_hash not in password_hashes(user):
         raise CredentialsChanged(session)
     if isinstance(token, RefreshToken) and token.jti != session.refresh_jti:
-        raise TokenReused if session.refresh_jti else TokenRevoked
+        if not session.refresh_jti:
+            raise TokenRevoked
+        if not session.has_just_rotated(token.jti):
+            raise TokenReused(session)
     if not is_allowed(user):
         raise UserInactive(user)
     return Login(user=user, session=session, token=token)
