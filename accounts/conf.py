@@ -84,7 +84,7 @@ class Conf:
     @property
     def refresh_grace(self) -> timedelta:
         """How long a refresh token that was rotated is answered with its successor again."""
-        if self._get("REFRESH_GRACE") == 0:
+        if _is_int(self._get("REFRESH_GRACE")) and not self._get("REFRESH_GRACE"):
             return timedelta(0)
         value = self._duration("REFRESH_GRACE")
         if value is None:

@@ -71,6 +71,16 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """Keep the token login with this ``sid``."""
         return self.filter(kind=Session.Kind.TOKEN, sid=sid)
 
+    def refreshed_by(self, jti: str) -> Self:
+        """Keep the login whose refresh token has this id, or had it just now.
+
+        See ``Session.has_just_rotated()``.
+        """
+        just_rotated = Q(
+            previous_refresh_jti=jti, rotated_at__gte=timezone.now() - conf.refresh_grace
+        )
+        return self.filter(Q(refresh_jti=jti) | just_rotated & ~Q(refresh_jti=""))
+
 
 def _run_out() -> Q:
     """Match what ``Session.run_out_by`` names a limit of."""

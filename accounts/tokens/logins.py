@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import router
-from django.db.models import OuterRef, QuerySet
+from django.db.models import OuterRef
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
@@ -106,13 +106,11 @@ def is_allowed(user: User) -> bool:
     return bool(user.is_active and api_settings.USER_AUTHENTICATION_RULE(user))
 
 
-def named_login(
-    token: LoginToken, user: User, *, current_jti: str = "refresh_jti"
-) -> QuerySet[Session]:
+def named_login(token: LoginToken, user: User) -> SessionQuerySet:
     """Return the row of the user's login that a token names; none if the token is revoked.
 
     ``find_login()`` for a statement that changes the row: a token that proves nothing any more
-    ends nothing. ``current_jti`` is the column that has the id of the login's refresh token.
+    ends nothing.
     """
     if (sid := token.sid) is None:
         return Session.objects.none()
@@ -121,11 +119,11 @@ def named_login(
         .of(user)
         .token(sid)
         .alive()
-        .filter(~blacklisted(token.jti), auth_hash__in=password_hashes(user))
+        .filter(auth_hash__in=password_hashes(user))
     )
     if isinstance(token, RefreshToken):
-        sessions = sessions.filter(**{current_jti: token.jti})
-    return sessions
+        return sessions.refreshed_by(token.jti).filter(~blacklisted(OuterRef("refresh_jti")))
+    return sessions.filter(~blacklisted(token.jti))
 
 
 def is_standing(token: LoginToken, user: User) -> bool:
