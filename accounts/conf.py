@@ -23,6 +23,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {  # Any: each key has a type of its own, b
     "IDLE_TIMEOUT": None,
     "ABSOLUTE_TIMEOUT": None,
     "MAX_SESSIONS": None,
+    "REFRESH_GRACE": timedelta(seconds=10),
     "REAUTHENTICATION_MAX_AGE": timedelta(minutes=10),
     "REAUTHENTICATE_TO_END_OTHERS": "pages",
     "LOGOUT_RATE": "20/5m",
@@ -78,6 +79,16 @@ class Conf:
         value: int | None = self._get("MAX_SESSIONS")
         if value is not None and (not _is_int(value) or value < 1):
             raise ValueError("must be a number above zero, or None")
+        return value
+
+    @property
+    def refresh_grace(self) -> timedelta:
+        """How long a refresh token that was rotated is answered with its successor again."""
+        if _is_int(self._get("REFRESH_GRACE")) and not self._get("REFRESH_GRACE"):
+            return timedelta(0)
+        value = self._duration("REFRESH_GRACE")
+        if value is None:
+            raise ValueError("must not be None; 0 allows no second answer")
         return value
 
     @property

@@ -50,10 +50,15 @@ class UserInactive(TokenRevoked):
 class TokenReused(TokenRevoked):
     """A refresh token was presented that a newer one has replaced (RFC 9700 §4.14.2).
 
-    Either a client kept an old token or somebody stole one.
+    Either a client kept an old token or somebody stole one; nobody can tell which, so the login,
+    ``session``, is to be ended.
     """
 
     code = "token_reused"
+
+    def __init__(self, session: object) -> None:
+        super().__init__()
+        self.session = session
 
 
 class LoginRunOut(TokenRevoked):

@@ -75,6 +75,16 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """Keep the token login with this ``sid``."""
         return self.filter(kind=Session.Kind.TOKEN, sid=sid)
 
+    def refreshed_by(self, jti: str) -> Self:
+        """Keep the login whose refresh token has this id, or had it just now.
+
+        See ``Session.has_just_rotated()``.
+        """
+        just_rotated = Q(
+            previous_refresh_jti=jti, rotated_at__gte=timezone.now() - conf.refresh_grace
+        )
+        return self.filter(Q(refresh_jti=jti) | just_rotated & ~Q(refresh_jti=""))
+
 
 def _run_out() -> Q:
     """Match what ``Session.run_out_by`` names a limit of."""
@@ -183,6 +193,16 @@ class Session(AbstractBaseSession):
         if limit is None or self.authenticated_at is None:
             return None
         return self.authenticated_at + limit
+
+    def has_just_rotated(self, jti: str) -> bool:
+        """Whether the refresh token with this id is the one that the current one replaced.
+
+        A client whose answer was lost, or that refreshes from several tabs, comes with it. A login
+        that may not be refreshed any more has no current one.
+        """
+        if not self.refresh_jti or jti != self.previous_refresh_jti or self.rotated_at is None:
+            return False
+        return timezone.now() - self.rotated_at <= conf.refresh_grace
 
     @property
     def recently_reauthenticated(self) -> bool:
@@ -319,6 +339,7 @@ class LogoutEvent(models.Model):
         PASSWORD_CHANGED = "password_changed", _("password changed")
         USER_DEACTIVATED = "user_deactivated", _("user deactivated")
         USER_DELETED = "user_deleted", _("user deleted")
+        TOKEN_REUSED = "token_reused", _("refresh token used again")
         COMPROMISED = "compromised", _("account compromised")
         ADMINISTRATIVE = "administrative", _("ended by an administrator")
 

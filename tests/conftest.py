@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
+from django.db.models import F
 
 from accounts import services
 from accounts.clients import ClientInfo
+from accounts.conf import conf
+from accounts.models import Session
 from tests.http import PASSWORD, Clients
 
 pytest_plugins = ["tests.chromium"]
@@ -50,6 +54,18 @@ def phone(user, device):
 def laptop(user, device):
     """Another token login of the user."""
     return services.log_in(user=user, client=device)
+
+
+@pytest.fixture
+def after_grace(db):
+    """Let the grace of every rotation until now be over."""
+
+    def wait():
+        Session.objects.filter(rotated_at__isnull=False).update(
+            rotated_at=F("rotated_at") - conf.refresh_grace - timedelta(seconds=1)
+        )
+
+    return wait
 
 
 @pytest.fixture

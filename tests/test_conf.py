@@ -13,6 +13,7 @@ EXPECTED_DEFAULTS = {
     "IDLE_TIMEOUT": None,
     "ABSOLUTE_TIMEOUT": None,
     "MAX_SESSIONS": None,
+    "REFRESH_GRACE": timedelta(seconds=10),
     "REAUTHENTICATE_TO_END_OTHERS": {"pages"},
     "TRUSTED_PROXIES": frozenset(),
     "CLEAR_SITE_DATA": (),
@@ -68,6 +69,8 @@ def test_a_setting_that_is_left_out_has_its_default(settings, name, default):
                 (timedelta(days=30), timedelta(days=30)),
             )
         ],
+        ("REFRESH_GRACE", 0, timedelta(0)),
+        ("REFRESH_GRACE", 30, timedelta(seconds=30)),
         ("MAX_SESSIONS", 1, 1),
         ("MAX_SESSIONS", None, None),
         ("REAUTHENTICATE_TO_END_OTHERS", True, {"pages", "api"}),
@@ -115,6 +118,9 @@ def test_a_setting_is_what_it_was_set_to(settings, name, value, expected):
         ],
         # Use is noted once a minute.
         ("IDLE_TIMEOUT", 60),
+        ("REFRESH_GRACE", -1),
+        ("REFRESH_GRACE", False),
+        ("REFRESH_GRACE", None),
         ("MAX_SESSIONS", 0),
         ("MAX_SESSIONS", True),
         ("MAX_SESSIONS", "3"),

@@ -295,9 +295,10 @@ def test_a_revoked_bearer_ends_no_login_that_a_live_token_names(phone, tablet, s
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_a_rotated_refresh_token_names_no_login_any_more(phone, tablet, scope):
+def test_a_rotated_refresh_token_names_no_login_any_more(phone, tablet, scope, after_grace):
     rotated = tablet.refresh
     tablet.renew()
+    after_grace()
     before = dump()
 
     answer = phone.log_out(token=rotated, scope=scope)
@@ -872,14 +873,19 @@ def test_a_password_buys_tokens(clients, ana, wire, send, name):
 
 
 @SENT
-def test_a_refresh_token_buys_new_tokens_and_is_spent(phone, send):
+def test_a_refresh_token_buys_new_tokens_and_is_spent(phone, send, after_grace):
     spent = phone.refresh
 
     body = assert_tokens(send(phone, grant_type="refresh_token", refresh_token=spent), phone.wire)
 
     assert body["refresh_token"] != spent
+    lost = send(phone, grant_type="refresh_token", refresh_token=spent)
+    assert assert_tokens(lost, phone.wire)["refresh_token"] == body["refresh_token"]
+    after_grace()
     again = send(phone, grant_type="refresh_token", refresh_token=spent)
     assert_refused_grant(again, phone.wire, "invalid_grant")
+    phone.access = body["access_token"]
+    assert not phone.is_in
 
 
 def test_a_refresh_goes_on_with_the_same_login(phone):

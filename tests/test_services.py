@@ -183,15 +183,91 @@ def test_a_refresh_goes_on_with_the_same_login(phone, device):
     assert not is_dead(phone.access)
 
 
-def test_a_refreshed_token_is_reused_if_it_comes_again(phone, device):
-    services.refresh(token=phone.refresh, client=device)
+def test_a_refreshed_token_that_comes_again_at_once_has_the_very_same_successor(phone, device):
+    first = services.refresh(token=phone.refresh, client=device)
     before = everything()
+
+    again = services.refresh(token=phone.refresh, client=device)
+
+    assert str(again.refresh) == str(first.refresh)
+    assert again.access.jti != first.access.jti
+    assert not is_dead(again.access)
+    assert everything() == before
+
+
+def test_the_same_successor_has_the_claims_that_the_host_added(user, device):
+    def mint(user):
+        token = tokens.RefreshToken.for_user(user)
+        token["tenant"] = "acme"
+        return token
+
+    pair = services.log_in(user=user, client=device, mint=mint)
+    first, again = (services.refresh(token=pair.refresh, client=device) for _ in range(2))
+
+    assert str(again.refresh) == str(first.refresh)
+    assert again.access["tenant"] == "acme"
+
+
+def test_a_refreshed_token_that_comes_again_too_late_ends_the_login(
+    user, phone, laptop, device, after_grace
+):
+    current = services.refresh(token=phone.refresh, client=device)
+    after_grace()
 
     with pytest.raises(TokenReused):
         services.refresh(token=phone.refresh, client=device)
 
-    assert everything() == before
-    assert blacklisted() == {phone.refresh.jti}
+    assert is_dead(current.access)
+    assert is_dead(current.refresh)
+    assert not is_dead(laptop.access)
+    assert blacklisted() == {phone.refresh.jti, current.refresh.jti}
+    event = LogoutEvent.objects.get()
+    assert (event.user, event.reason, event.initiator) == (user, "token_reused", "policy")
+    assert (event.scope, event.session_id) == ("session", phone.refresh.sid)
+
+
+def test_an_older_token_than_the_previous_one_ends_the_login_at_once(phone, device):
+    second = services.refresh(token=phone.refresh, client=device)
+    third = services.refresh(token=second.refresh, client=device)
+
+    with pytest.raises(TokenReused):
+        services.refresh(token=phone.refresh, client=device)
+
+    assert is_dead(third.refresh)
+    assert LogoutEvent.objects.get().reason == "token_reused"
+
+
+def test_without_a_grace_a_refreshed_token_ends_the_login_at_once(settings, phone, device):
+    settings.ACCOUNTS = {"REFRESH_GRACE": 0}
+    current = services.refresh(token=phone.refresh, client=device)
+
+    with pytest.raises(TokenReused):
+        services.refresh(token=phone.refresh, client=device)
+
+    assert is_dead(current.refresh)
+
+
+def test_the_grace_brings_no_ended_login_back(phone, device, log_out):
+    services.refresh(token=phone.refresh, client=device)
+    log_out(phone.access)
+
+    with pytest.raises(TokenRevoked) as caught:
+        services.refresh(token=phone.refresh, client=device)
+
+    assert not isinstance(caught.value, TokenReused)
+    assert not Session.objects.exists()
+
+
+def test_the_grace_does_not_refresh_a_login_that_may_not_be_refreshed(
+    phone, laptop, device, log_out
+):
+    services.refresh(token=laptop.refresh, client=device)
+    log_out(phone.access, scope=Scope.REFRESH_TOKENS)
+
+    with pytest.raises(TokenRevoked):
+        services.refresh(token=laptop.refresh, client=device)
+
+    assert not is_dead(laptop.access)
 
 
 def test_the_successor_can_be_refreshed_again(phone, device):
@@ -470,9 +546,24 @@ def test_logging_out_again_changes_nothing(phone, laptop, log_out, scope, presen
     assert not is_dead(laptop.access)
 
 
-@pytest.mark.parametrize("scope", Scope)
-def test_a_refresh_token_that_has_a_successor_ends_nothing(phone, device, log_out, scope):
+@pytest.mark.parametrize("scope", set(Scope) - {Scope.OTHERS})
+def test_a_refresh_token_that_has_just_got_a_successor_names_its_login(
+    phone, device, log_out, scope
+):
     current = services.refresh(token=phone.refresh, client=device)
+
+    assert log_out(phone.refresh, scope=scope).sessions_ended == 1
+
+    assert is_dead(current.access)
+    assert is_dead(current.refresh)
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_a_refresh_token_that_has_a_successor_ends_nothing(
+    phone, device, log_out, scope, after_grace
+):
+    current = services.refresh(token=phone.refresh, client=device)
+    after_grace()
     before = everything()
 
     assert log_out(phone.refresh, scope=scope).events == ()

@@ -21,6 +21,7 @@ class Migration(migrations.Migration):
                     ("password_changed", "password changed"),
                     ("user_deactivated", "user deactivated"),
                     ("user_deleted", "user deleted"),
+                    ("token_reused", "refresh token used again"),
                     ("compromised", "account compromised"),
                     ("administrative", "ended by an administrator"),
                 ],

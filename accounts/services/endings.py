@@ -132,6 +132,14 @@ def run_out(*, session: Session) -> LogoutResult:
     )
 
 
+def end_reused(*, session: Session) -> LogoutResult:
+    """End a login whose replaced refresh token was used again: somebody may have stolen it."""
+    return end_sessions(
+        sessions=Session.objects.filter(pk=session.pk),
+        cause=Cause(reason=Reason.TOKEN_REUSED, initiator=Initiator.POLICY),
+    )
+
+
 def discard(*, session: Session) -> LogoutResult:
     """End a login that is refused, or thrown away, for its password is not the user's any more.
 

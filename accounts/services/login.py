@@ -18,11 +18,12 @@ from accounts.exceptions import (
     CredentialsChanged,
     LoginRunOut,
     NotReauthenticable,
+    TokenReused,
     TokenRevoked,
     UserInactive,
 )
 from accounts.models import Session, User
-from accounts.services.endings import discard, make_room, run_out, user_deactivated
+from accounts.services.endings import discard, end_reused, make_room, run_out, user_deactivated
 from accounts.services.transactions import after_request, database, retried
 from accounts.tokens import AccessToken, Login, LoginToken, RefreshToken
 
@@ -72,23 +73,19 @@ def log_in(
 
 @retried
 def refresh(*, token: RefreshToken, client: ClientInfo) -> TokenPair:
-    """Rotate a refresh token: its successor takes its place, and it is worthless from then on.
+    """Rotate a refresh token: its successor takes its place.
 
-    A token that plain SimpleJWT minted begins a login of ours. Raises ``TokenRevoked`` if the
-    login has ended, or ``TokenReused`` if the token has a successor already.
+    For ``REFRESH_GRACE`` whoever comes with the token again gets the same successor: the answer
+    may have been lost, or several tabs ask at once. Later, the login ends. A token that plain
+    SimpleJWT minted begins a login of ours. Raises ``TokenRevoked`` if the login has ended.
     """
     login = find_login(token=token)
-    successor = tokens.rotate(token)
-    with transaction.atomic(using=database()):
-        if login.session is None:
-            if _begin(user=login.user, refresh=successor, client=client) != token.version:
-                raise TokenRevoked
-        elif not _rotate(login.session, token.jti, successor):
-            raise TokenRevoked
-        tokens.record(login.user, token, successor)
-        if not tokens.blacklist_jtis(token.jti):
-            # SimpleJWT's own view, or a request beside this one, was first.
-            raise TokenRevoked
+    if login.session is None:
+        successor = _adopt(login.user, token, client)
+    elif login.session.refresh_jti == token.jti:
+        successor = _rotate_once(login.user, login.session, token)
+    else:
+        successor = tokens.rotated(token, login.session)
     return TokenPair(access=successor.access_token, refresh=successor)
 
 
@@ -106,22 +103,34 @@ def follow_rotation(*, token: RefreshToken) -> None:
 def find_login(*, token: LoginToken) -> Login:
     """Find the live login of a verified token, in one SELECT.
 
-    Raises as ``tokens.find_login()`` does. What turns out to have ended by itself meanwhile is
-    put on record after the request: an error answer may undo what is done before.
+    Raises as ``tokens.find_login()`` does, and ends what that finds to be over: a login that has
+    run out or has an old password, one whose refresh token is used again (RFC 9700 §4.14.2), and
+    those of a user who was deactivated.
     """
     try:
         return tokens.find_login(token)
     except LoginRunOut as error:
-        after_request(partial(run_out, session=cast("Session", error.session)))
+        _settle(partial(run_out, session=cast("Session", error.session)))
+        raise
+    except TokenReused as error:
+        _settle(partial(end_reused, session=cast("Session", error.session)))
         raise
     except CredentialsChanged as error:
-        after_request(partial(discard, session=cast("Session", error.session)))
+        _settle(partial(discard, session=cast("Session", error.session)))
         raise
     except UserInactive as error:
         user = cast("User", error.user)
         if not user.is_active:
-            after_request(partial(user_deactivated, user=user))
+            _settle(partial(user_deactivated, user=user))
         raise
+
+
+def _settle(end: Callable[[], object]) -> None:
+    """End at once; after the request where a transaction is open that a refusal would undo."""
+    if transaction.get_connection(database()).in_atomic_block:
+        after_request(end)
+    else:
+        end()
 
 
 def reauthenticate(*, session: Session | None, user: User) -> None:
@@ -139,6 +148,38 @@ def reauthenticate(*, session: Session | None, user: User) -> None:
         reauthenticated_at=session.reauthenticated_at, auth_hash=session.auth_hash
     )
     if not marked:
+        raise TokenRevoked
+
+
+def _adopt(user: User, token: RefreshToken, client: ClientInfo) -> RefreshToken:
+    """Begin a login of ours with the successor of a token that plain SimpleJWT minted."""
+    successor = tokens.rotate(token)
+    with transaction.atomic(using=database()):
+        if _begin(user=user, refresh=successor, client=client) != token.version:
+            raise TokenRevoked
+        _succeed(user, token, successor)
+    return successor
+
+
+def _rotate_once(user: User, session: Session, token: RefreshToken) -> RefreshToken:
+    """Return the one successor of a login's refresh token, made here or in a request beside."""
+    successor = tokens.rotate(token)
+    with transaction.atomic(using=database()):
+        if _rotate(session, token.jti, successor):
+            _succeed(user, token, successor)
+            return successor
+    # Overtaken: the login has been refreshed, or has ended.
+    overtaken = find_login(token=token).session
+    if overtaken is None:
+        raise TokenRevoked
+    return tokens.rotated(token, overtaken)
+
+
+def _succeed(user: User, token: RefreshToken, successor: RefreshToken) -> None:
+    """Tell SimpleJWT's tables which token has taken the place of which."""
+    tokens.record(user, token, successor)
+    if not tokens.blacklist_jtis(token.jti):
+        # SimpleJWT's own code was first.
         raise TokenRevoked
 
 
@@ -177,6 +218,8 @@ def _begin(*, user: User, refresh: RefreshToken, client: ClientInfo) -> int:
 def _rotate(session: Session, jti: str, successor: RefreshToken) -> bool:
     """Let the successor take the place of the token with this id, if that still has it."""
     now = timezone.now()
+    # So that the row is enough to mint the same token again.
+    successor["iat"] = int(now.timestamp())
     tokens.limit(successor, session.absolute_end)
     return bool(
         Session.objects.filter(pk=session.pk, refresh_jti=jti).update(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from django.db import transaction
-from django.db.models import DateTimeField, Exists, F, OuterRef, Q, Value
+from django.db.models import Case, DateTimeField, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Least
 from django.utils import timezone
 
@@ -94,23 +94,23 @@ def _end_refresh_tokens(
     # refresh token is blacklisted has ended already. All of the rows are locked by this one
     # statement, and with them the user's version: in its wake no refresh in flight can succeed.
     turn = TokenVersion.objects.select_for_update().filter(user=user)
+    sid = presented[0].sid
     Session.objects.of(user).filter(
         ~tokens.blacklisted(OuterRef("refresh_jti")),
         kind=Session.Kind.TOKEN,
         user__in=turn.values("user"),
     ).update(
-        # In this order: MySQL's UPDATE sees what it has just set.
-        previous_refresh_jti=F("refresh_jti"),
-        refresh_jti="",
+        # This login keeps what names it until it is deleted.
+        refresh_jti=Case(When(sid=sid, then=F("refresh_jti")), default=Value("")),
         expire_date=Least(
             F("expire_date"),
             Value(timezone.now() + AccessToken.lifetime, output_field=DateTimeField()),
         ),
     )
     ended = _browser(session_key)
-    if (sid := presented[0].sid) is not None:
+    if sid is not None:
         ended |= Q(sid=sid)
-    sessions_ended = _delete_if_named(user, presented, ended, current_jti="previous_refresh_jti")
+    sessions_ended = _delete_if_named(user, presented, ended)
     tokens.record(user, *presented)
     return sessions_ended, tokens.blacklist_all(user)
 
@@ -141,13 +141,7 @@ _ENDINGS: Final = {
 }
 
 
-def _delete_if_named(
-    user: User,
-    presented: Sequence[LoginToken],
-    ended: Q,
-    *,
-    current_jti: str = "refresh_jti",
-) -> int:
+def _delete_if_named(user: User, presented: Sequence[LoginToken], ended: Q) -> int:
     """Delete rows of the user, if the token that asks for it is not revoked."""
     named = presented[0]
     sessions = Session.objects.of(user).filter(ended)
@@ -155,7 +149,7 @@ def _delete_if_named(
         if tokens.is_blacklisted(named):
             raise AlreadyEnded
         return sessions.delete()[0]
-    standing = tokens.named_login(named, user, current_jti=current_jti)
+    standing = tokens.named_login(named, user)
     sessions_ended, _ = sessions.filter(Exists(standing)).delete()
     if not sessions_ended:
         raise AlreadyEnded

@@ -16,6 +16,7 @@ from accounts.tokens.jwt import decode_expired_access as decode_expired_access
 from accounts.tokens.jwt import decode_refresh as decode_refresh
 from accounts.tokens.jwt import limit as limit
 from accounts.tokens.jwt import rotate as rotate
+from accounts.tokens.jwt import rotated as rotated
 from accounts.tokens.logins import Login as Login
 from accounts.tokens.logins import find_login as find_login
 from accounts.tokens.logins import is_allowed as is_allowed

@@ -186,9 +186,20 @@ def limit(token: RefreshToken, end: datetime | None) -> None:
 
 
 def rotate(token: RefreshToken) -> RefreshToken:
-    """Return the successor of a refresh token: its claims, with an id and expiry of its own."""
+    """Return a successor of a refresh token: its claims, with an id and expiry of its own."""
     successor = RefreshToken()
     for claim, value in token.payload.items():
         if claim not in RefreshToken.no_copy_claims:
             successor[claim] = value
+    return successor
+
+
+def rotated(token: RefreshToken, session: Session) -> RefreshToken:
+    """Return the successor that a login's previous refresh token has got, once more."""
+    successor = rotate(token)
+    successor[api_settings.JTI_CLAIM] = session.refresh_jti
+    if session.rotated_at is None:
+        raise ValueError("the login has not been refreshed")
+    successor["iat"] = int(session.rotated_at.timestamp())
+    successor["exp"] = int(session.expire_date.timestamp())
     return successor

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import router
-from django.db.models import OuterRef, QuerySet
+from django.db.models import OuterRef
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
@@ -41,8 +41,8 @@ def find_login(token: LoginToken) -> Login:
     may not know yet that the login has ended.
 
     Raises ``TokenRevoked`` if any of it does not hold. The row still stands where that is
-    ``LoginRunOut``, ``CredentialsChanged``, ``TokenReused`` (a newer refresh token has replaced
-    this one) or ``UserInactive`` (nothing but the user is the matter).
+    ``LoginRunOut``, ``CredentialsChanged``, ``TokenReused`` (another refresh token has replaced
+    this one, and not just now) or ``UserInactive`` (nothing but the user is the matter).
     """
     if (sid := token.sid) is None:
         return _find_plain_login(token)
@@ -69,7 +69,10 @@ def find_login(token: LoginToken) -> Login:
     if session.auth_hash not in password_hashes(user):
         raise CredentialsChanged(session)
     if isinstance(token, RefreshToken) and token.jti != session.refresh_jti:
-        raise TokenReused if session.refresh_jti else TokenRevoked
+        if not session.refresh_jti:
+            raise TokenRevoked
+        if not session.has_just_rotated(token.jti):
+            raise TokenReused(session)
     if not is_allowed(user):
         raise UserInactive(user)
     return Login(user=user, session=session, token=token)
@@ -103,13 +106,11 @@ def is_allowed(user: User) -> bool:
     return bool(user.is_active and api_settings.USER_AUTHENTICATION_RULE(user))
 
 
-def named_login(
-    token: LoginToken, user: User, *, current_jti: str = "refresh_jti"
-) -> QuerySet[Session]:
+def named_login(token: LoginToken, user: User) -> SessionQuerySet:
     """Return the row of the user's login that a token names; none if the token is revoked.
 
     ``find_login()`` for a statement that changes the row: a token that proves nothing any more
-    ends nothing. ``current_jti`` is the column that has the id of the login's refresh token.
+    ends nothing.
     """
     if (sid := token.sid) is None:
         return Session.objects.none()
@@ -118,11 +119,11 @@ def named_login(
         .of(user)
         .token(sid)
         .alive()
-        .filter(~blacklisted(token.jti), auth_hash__in=password_hashes(user))
+        .filter(auth_hash__in=password_hashes(user))
     )
     if isinstance(token, RefreshToken):
-        sessions = sessions.filter(**{current_jti: token.jti})
-    return sessions
+        return sessions.refreshed_by(token.jti).filter(~blacklisted(OuterRef("refresh_jti")))
+    return sessions.filter(~blacklisted(token.jti))
 
 
 def is_standing(token: LoginToken, user: User) -> bool:
