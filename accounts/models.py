@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.sessions.base_session import AbstractBaseSession
-from django.db import IntegrityError, models, router, transaction
+from django.db import IntegrityError, connections, models, router, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from django.contrib.sessions.backends.db import SessionStore
 else:
     User = AbstractBaseUser
+
+
+USERNAME_MAX_LENGTH: Final = 254
+"""Of a name on record, as of an e-mail address; a longer one is cut."""
 
 
 def hash_key(session_key: str) -> str:
@@ -222,8 +226,14 @@ class TokenVersionQuerySet(models.QuerySet["TokenVersion"]):
     """Each user's row is also the lock that log-ins and the end of all logins take turns on."""
 
     def lock(self, user_id: Any) -> TokenVersion:  # Any: as the host's key is
-        """Return the user's row, made if it is missing, locked until the transaction ends."""
-        return self.select_for_update().get_or_create(user_id=user_id)[0]
+        """Return the user's row, made if it is missing, locked until the transaction ends.
+
+        With it the user as they are now, whatever was read before the lock.
+        """
+        features = connections[router.db_for_write(self.model)].features
+        of = ("self",) if features.has_select_for_update_of else ()
+        rows = self.select_for_update(of=of).select_related("user")
+        return rows.get_or_create(user_id=user_id)[0]
 
     def raise_version(self, user: User) -> None:
         """Make every token of the user, minted until now, worthless; locks as ``lock()`` does."""
@@ -232,7 +242,7 @@ class TokenVersionQuerySet(models.QuerySet["TokenVersion"]):
         known_missing = user._state.fields_cache.get("token_version", user) is None
         if known_missing or not version.update(version=F("version") + 1):
             try:
-                with transaction.atomic(using=self.db):
+                with transaction.atomic(using=router.db_for_write(self.model)):
                     self.create(user=user, version=1)
             except IntegrityError:  # made in this very moment
                 version.update(version=F("version") + 1)
@@ -320,7 +330,7 @@ class LogoutEvent(models.Model):
         related_name="+",
         verbose_name=_("user"),
     )
-    username = models.CharField(_("username"), max_length=254, db_index=True)
+    username = models.CharField(_("username"), max_length=USERNAME_MAX_LENGTH, db_index=True)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,

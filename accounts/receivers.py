@@ -68,6 +68,8 @@ def on_user_saved(
     # the same password is not one.
     if is_saved("password") and instance._password is not None:  # type: ignore[attr-defined]  # noqa: SLF001 # Django's
         services.password_changed(user=instance)
+    elif is_saved("password") and not instance.has_usable_password():
+        services.password_disabled(user=instance)
     if is_saved("is_active") and not instance.is_active:
         services.user_deactivated(user=instance)
 
@@ -79,7 +81,7 @@ def on_user_deleted(instance: User, **kwargs: Any) -> None:
 
 def connect_users() -> None:
     """Listen to the user model, and to its proxies and children, whose signals are their own."""
-    for model in apps.get_models(include_auto_created=True):
+    for model in apps.get_models():
         if issubclass(model, get_user_model()):
             post_save.connect(on_user_saved, sender=model)
             pre_delete.connect(on_user_deleted, sender=model)

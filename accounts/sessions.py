@@ -5,7 +5,7 @@ Set ``SESSION_ENGINE = "accounts.sessions"``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -28,6 +28,16 @@ def current_session(request: HttpRequest) -> Session | None:
     return store.login if isinstance(store, SessionStore) else None
 
 
+def _end_of(session: Session) -> Callable[[], object] | None:
+    """Return how a login that was found to be over is ended; None if it is alive."""
+    if session.run_out_by is not None:
+        return partial(services.run_out, session=session)
+    if session.user is not None and not session.user.is_active:
+        # Django would show nobody, until the user is active again.
+        return partial(services.user_deactivated, user=session.user)
+    return None
+
+
 class SessionStore(DatabaseStore):
     """One browser login, or one anonymous browser session."""
 
@@ -48,19 +58,18 @@ class SessionStore(DatabaseStore):
         return self._row if self._is_login() else None
 
     def _get_session_from_db(self) -> Session | None:
-        row = self._rows(self.session_key).first()
-        if row is not None and row.run_out_by is not None:
-            services.after_request(partial(services.run_out, session=row))
+        row = self._rows(self.session_key).select_related("user").first()
+        if row is not None and (end := _end_of(row)) is not None:
+            services.after_request(end)
             row = None
         if row is not None:
             row.touch()
         return self._take_row(row)
 
     async def _aget_session_from_db(self) -> Session | None:
-        row = await self._rows(self.session_key).afirst()
-        if row is not None and row.run_out_by is not None:
-            record = partial(services.run_out, session=row)
-            await sync_to_async(services.after_request)(record)
+        row = await self._rows(self.session_key).select_related("user").afirst()
+        if row is not None and (end := _end_of(row)) is not None:
+            await sync_to_async(services.after_request)(end)
             row = None
         if row is not None:
             await row.atouch()
@@ -82,7 +91,9 @@ class SessionStore(DatabaseStore):
         if (key := session_key or self.session_key) is None:
             return
         row = self._row
-        if row is not None and row.user_id is not None and row.session_key == hash_key(key):
+        if row is None or row.session_key != hash_key(key):
+            row = self._rows(key).first()
+        if row is not None and row.user_id is not None:
             services.discard(session=row)
         else:
             self._rows(key).delete()

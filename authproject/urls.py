@@ -9,6 +9,7 @@ from accounts.api.urls import plain, v1
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("account/", include("accounts.pages.urls")),
     path("api/v1/auth/", include(v1)),
     path("api/auth/", include(plain, namespace="accounts_plain_api")),
     path("", include(plain)),

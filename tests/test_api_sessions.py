@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from urllib.parse import quote
@@ -799,3 +800,34 @@ def test_otherwise_the_api_never_asks(call, phone, laptop, web, settings, case, 
 
     assert call(method, f"/{path}", phone.access, body).status_code in {200, 204}
     assert LogoutEvent.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        "abc",
+        "2026-13-01",
+        "2026-01-01",
+        "2026-01-01T00:00:00",
+        "0001-01-01T00:00+23:59",
+        "\x00",
+        "1",
+    ],
+)
+def test_a_cursor_with_a_position_that_is_none_is_not_found(call, phone, position):
+    cursor = quote(b64encode(f"p={quote(position)}".encode()).decode())
+
+    assert call("GET", f"/sessions?cursor={cursor}", phone.access).status_code == 404
+
+
+def test_a_named_login_that_has_ended_is_a_200_where_the_api_asks(
+    settings, call, user, device, phone
+):
+    settings.ACCOUNTS = {"REAUTHENTICATE_TO_END_OTHERS": True}
+    ended = services.log_in(user=user, client=device)
+    Session.objects.filter(sid=ended.access.sid).delete()
+
+    answer = call("POST", "/logout", phone.access, f'{{"token": "{ended.refresh}"}}')
+
+    assert answer.status_code == 200
+    assert not LogoutEvent.objects.exists()

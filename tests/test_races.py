@@ -24,7 +24,8 @@ from accounts import services, tokens
 from accounts.clients import ClientInfo
 from accounts.exceptions import TokenRevoked
 from accounts.models import LogoutEvent, Session, TokenVersion
-from accounts.services import Scope
+from accounts.services import Cause, Scope
+from accounts.services.transactions import retried
 from tests.conftest import PASSWORD
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
@@ -627,3 +628,153 @@ def test_a_plain_refresh_in_flight_does_not_outlive_the_end_of_all_refresh_token
 
     assert answers == [200]
     assert refresh(pair.refresh).status_code == 400
+
+
+# What happens to an account, beside what its logins do
+
+
+NEW_PASSWORD = "correct horse battery"
+
+
+def set_password(user: Any) -> None:
+    user = get_user_model().objects.get(pk=user.pk)
+    user.set_password(NEW_PASSWORD)
+    user.save()
+
+
+def deactivate(user: Any) -> None:
+    user = get_user_model().objects.get(pk=user.pk)
+    user.is_active = False
+    user.save()
+
+
+def delete(user: Any) -> None:
+    get_user_model().objects.get(pk=user.pk).delete()
+
+
+@pytest.mark.parametrize("happen", [set_password, deactivate, delete])
+def test_no_token_survives_a_race_of_refresh_against_what_happens_to_its_user(
+    transactional_db, happen
+):
+    statuses, alive = set(), []
+    for number in range(ROUNDS * 2):
+        user = get_user_model().objects.create_user(f"user{number}", password=PASSWORD)
+        pair = services.log_in(user=user, client=CLIENT)
+
+        _, refreshed = race(
+            lambda user=user: happen(user),
+            lambda pair=pair: refresh(pair.refresh),
+            delays=offset(number),
+        )
+
+        assert refreshed.status_code in {200, 400}, refreshed.content
+        statuses.add(refreshed.status_code)
+        minted = refreshed.json() if refreshed.status_code == 200 else {}
+        alive += survivors(
+            [pair.access, *filter(None, [minted.get("access_token")])],
+            [pair.refresh, *filter(None, [minted.get("refresh_token")])],
+        )
+        [event] = LogoutEvent.objects.filter(username=user.username)
+        assert event.sessions_ended == 1
+        assert not Session.objects.filter(sid=pair.refresh.sid).exists()
+
+    assert not alive
+    assert statuses == {200, 400}, "each was first in some of the races"
+
+
+@pytest.mark.parametrize("happen", [set_password, deactivate])
+def test_a_log_in_beside_what_happens_to_its_user_is_refused_or_dead(transactional_db, happen):
+    """Its password was right, and the user active, when it was asked."""
+    statuses = set()
+    for number in range(ROUNDS):
+        user = get_user_model().objects.create_user(f"user{number}", password=PASSWORD)
+
+        _, answer = race(
+            lambda user=user: happen(user),
+            lambda user=user: log_in(user.username),
+            delays=offset(number),
+        )
+
+        assert answer.status_code in {200, 400}, answer.content
+        statuses.add(answer.status_code)
+        if answer.status_code == 200:
+            assert not lives(answer.json()["access_token"])
+        # Ended with the others, or where it was found to be refused.
+        assert not Session.objects.of(user).exists()
+        assert LogoutEvent.objects.filter(user=user).count() == (answer.status_code == 200)
+
+    assert statuses == {200, 400}, "each was first in some of the races"
+
+
+def test_a_log_in_beside_the_end_of_all_logins_is_ended_or_begins_after_it(user, admin_user):
+    """By token and by browser; whatever happens, each login is on record or alive."""
+    standing = set()
+    for number in range(ROUNDS):
+        already = services.log_in(user=admin_user, client=CLIENT)
+        browser = client()
+
+        def log_in_by_browser(browser: Client = browser) -> bool:
+            return browser.login(username=admin_user.username, password="password")
+
+        ahead, behind = offset(number)
+        result, pair, entered = race(
+            lambda: services.end_all(user=admin_user, cause=Cause()),
+            lambda: services.log_in(user=admin_user, client=CLIENT),
+            log_in_by_browser,
+            delays=[ahead, behind, behind],
+        )
+
+        assert entered
+        assert not lives(already.access)
+        by_browser = browser.get("/admin/").status_code == 200
+        stand = [lives(pair.access), by_browser]
+        standing.update(stand)
+        assert result.sessions_ended + sum(stand) == 3
+        assert Session.objects.of(admin_user).count() == sum(stand)
+        Session.objects.all().delete()
+
+    assert standing == {True, False}, "each was first in some of the races"
+
+
+def test_logins_that_are_ended_from_two_sides_are_each_on_record_once(user, stranger):
+    for number in range(ROUNDS):
+        pairs = [services.log_in(user=owner, client=CLIENT) for owner in (user, stranger) * 4]
+        sids = [pair.refresh.sid for pair in pairs]
+
+        results = race(
+            lambda sids=sids: services.end_sessions(
+                sessions=Session.objects.filter(sid__in=sids[:6]), cause=Cause()
+            ),
+            lambda sids=sids: services.end_sessions(
+                sessions=Session.objects.filter(sid__in=sids[2:]).order_by("-pk"), cause=Cause()
+            ),
+            lambda: services.end_all(user=user, cause=Cause()),
+            delays=(*offset(number), 0.0),
+        )
+
+        assert sum(result.sessions_ended for result in results) == len(pairs)
+        recorded = [event.session_id for result in results for event in result.events]
+        single = [sid for sid in recorded if sid is not None]
+        assert len(single) == len(set(single))
+        assert not Session.objects.exists()
+        assert not survivors([pair.access for pair in pairs], [pair.refresh for pair in pairs])
+
+
+def test_a_service_that_the_database_undoes_for_a_deadlock_is_run_again(user, deadlocks):
+    one, two = (services.log_in(user=user, client=CLIENT).refresh.sid for _ in range(2))
+    both_have_one = threading.Barrier(2, timeout=30)
+    runs = []
+
+    @retried
+    def lock(first: Any, second: Any) -> str:
+        runs.append(first)
+        with transaction.atomic():
+            Session.objects.filter(sid=first).update(user_agent="locked")
+            if len(runs) <= 2:
+                both_have_one.wait()
+            Session.objects.filter(sid=second).update(user_agent="locked")
+        return "done"
+
+    assert race(lambda: lock(one, two), lambda: lock(two, one)) == ["done", "done"]
+    assert len(runs) == 3
+    assert deadlocks() == 1

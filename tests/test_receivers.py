@@ -16,7 +16,7 @@ from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToke
 from accounts import services, tokens
 from accounts.exceptions import TokenRevoked
 from accounts.models import LogoutEvent, Session
-from accounts.services import Scope
+from accounts.services import Cause, Initiator, Reason, Scope
 from accounts.sessions import SessionStore, hash_key
 
 pytestmark = pytest.mark.django_db
@@ -262,3 +262,48 @@ def test_a_logout_without_a_request_or_a_session_of_ours_is_left_alone(user, req
 
     assert not LogoutEvent.objects.exists()
     assert not BlacklistedToken.objects.exists()
+
+
+# The security log
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("reason", "name"),
+    [
+        (Reason.EXPIRED, "session_expired"),
+        (Reason.IDLE_TIMEOUT, "session_expired"),
+        (Reason.ABSOLUTE_TIMEOUT, "session_expired"),
+        (Reason.MAX_SESSIONS, "session_logout"),
+        (Reason.PASSWORD_CHANGED, "session_logout"),
+    ],
+)
+def test_a_login_that_a_rule_ends_is_in_the_log(user, phone, security_log, reason, name):
+    cause = Cause(reason=reason, initiator=Initiator.POLICY)
+    services.end_sessions(sessions=Session.objects.all(), cause=cause)
+
+    [line] = security_log()
+    assert (line["event"], line["action"], line["reason"], line["result"]) == (
+        name,
+        "end_session",
+        reason,
+        "success",
+    )
+    assert (line["user"], line["session"]) == (str(user.pk), str(phone.refresh.sid))
+    assert (line["source_ip"], line["user_agent"]) == ("192.0.2.7", "Phone/1")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_end_of_a_deleted_users_logins_is_in_the_log_without_an_id(user, phone, security_log):
+    user.delete()
+
+    [line] = security_log()
+    assert (line["event"], line["reason"]) == ("session_logout", "user_deleted")
+    assert (line["user"], line["session"]) == (None, None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_user_asked_for_is_logged_by_who_was_asked(phone, security_log):
+    services.end_sessions(sessions=Session.objects.all(), cause=Cause())
+
+    assert security_log() == []

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import threading
+import uuid
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished, request_started
 from django.db import IntegrityError, OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
 from accounts import services, tokens
+from accounts.clients import ClientInfo
 from accounts.exceptions import NotReauthenticable, TokenReused, TokenRevoked
 from accounts.models import LogoutEvent, Session, TokenVersion
-from accounts.services import Scope
-from accounts.services.transactions import retried
+from accounts.services import Cause, Initiator, LogoutResult, Reason, Scope
+from accounts.services.endings import end_outdated
+from accounts.services.recording import record_each
+from accounts.services.transactions import _finish_request, after_request, retried
 from accounts.sessions import SessionStore, hash_key
 from accounts.signals import login_ended
 
@@ -856,3 +865,402 @@ def test_what_decides_is_read_from_the_primary_database(
     services.log_out(user=user, presented=[phone.access], scope=scope, client=device)
 
     assert is_in(phone.access) == (scope == Scope.OTHERS)
+
+
+# Ending logins by their rows
+
+
+UNCHANGED = LogoutResult()
+
+
+@pytest.fixture
+def hers(stranger, device):
+    """A login of a stranger."""
+    return services.log_in(user=stranger, client=device)
+
+
+@pytest.fixture
+def by_administrator(admin_user):
+    return Cause(reason=Reason.ADMINISTRATIVE, initiator=Initiator.ADMIN, actor=admin_user)
+
+
+@pytest.mark.usefixtures("browser_key")
+def test_logins_of_several_users_end_each_on_record_for_itself(
+    user, stranger, phone, laptop, hers, admin_user, by_administrator
+):
+    ended = Session.objects.exclude(sid=laptop.refresh.sid)
+    browser = Session.objects.get(kind=Session.Kind.BROWSER)
+
+    result = services.end_sessions(sessions=ended, cause=by_administrator)
+
+    assert (result.sessions_ended, result.tokens_revoked) == (3, 2)
+    events = {event.session_id: event for event in LogoutEvent.objects.all()}
+    assert set(result.events) == set(events.values())
+    assert {sid: event.user for sid, event in events.items()} == {
+        phone.refresh.sid: user,
+        hers.refresh.sid: stranger,
+        browser.sid: user,
+    }
+    for event in events.values():
+        assert (event.scope, event.reason, event.initiator, event.actor, event.sessions_ended) == (
+            "session",
+            "administrative",
+            "admin",
+            admin_user,
+            1,
+        )
+    assert events[browser.sid].tokens_revoked == 0
+    assert is_dead(phone.access)
+    assert is_dead(hers.access)
+    assert not is_dead(laptop.access)
+    assert blacklisted() == {phone.refresh.jti, hers.refresh.jti}
+
+
+def test_an_end_that_no_device_asked_for_is_recorded_of_the_logins_own(phone, device):
+    services.end_sessions(sessions=Session.objects.all(), cause=Cause())
+
+    event = LogoutEvent.objects.get()
+    assert (event.ip_address, event.user_agent) == (device.ip_address, device.user_agent)
+
+
+def test_an_end_that_a_device_asked_for_is_recorded_of_that(phone):
+    desk = ClientInfo(ip_address="203.0.113.9", user_agent="Desk/1", request_id="r-2")
+
+    services.end_sessions(sessions=Session.objects.all(), cause=Cause(client=desk))
+
+    event = LogoutEvent.objects.get()
+    assert (event.ip_address, event.user_agent, event.request_id) == (
+        "203.0.113.9",
+        "Desk/1",
+        "r-2",
+    )
+
+
+def test_sessions_of_nobody_are_no_logins_to_end():
+    SessionStore().save(must_create=True)
+
+    assert services.end_sessions(sessions=Session.objects.all(), cause=Cause()) == UNCHANGED
+    assert Session.objects.count() == 1
+    with pytest.raises(ValueError, match="anonymous"):
+        services.end_others(keep=Session.objects.get(), cause=Cause())
+    with pytest.raises(ValueError, match="anonymous"):
+        record_each(Session.objects.all(), cause=Cause())
+
+
+def test_logins_that_have_ended_do_not_end_again(phone):
+    services.end_sessions(sessions=Session.objects.all(), cause=Cause())
+
+    assert services.end_sessions(sessions=Session.objects.all(), cause=Cause()) == UNCHANGED
+    assert LogoutEvent.objects.count() == 1
+
+
+def test_the_rows_of_a_list_with_their_users_can_be_ended(phone):
+    shown = Session.objects.select_related("user").order_by("-last_seen_at")
+
+    assert services.end_sessions(sessions=shown, cause=Cause()).sessions_ended == 1
+
+
+@pytest.mark.usefixtures("browser_key", "plain")
+def test_the_other_logins_of_a_login_end(user, phone, laptop, hers):
+    keep = Session.objects.get(sid=phone.refresh.sid)
+
+    result = services.end_others(keep=keep, cause=Cause())
+
+    assert (result.sessions_ended, result.tokens_revoked) == (2, 2)
+    event = LogoutEvent.objects.get()
+    assert result.events == (event,)
+    assert (event.user, event.scope, event.session_id) == (user, "others", keep.sid)
+    assert list(Session.objects.of(user)) == [keep]
+    assert not is_dead(phone.access)
+    assert not is_dead(phone.refresh)
+    assert is_dead(laptop.access)
+    assert not is_dead(hers.access)
+    assert services.end_others(keep=keep, cause=Cause()) == UNCHANGED
+    assert LogoutEvent.objects.count() == 1
+
+
+def test_a_login_that_has_ended_ends_no_others(phone, laptop):
+    keep = Session.objects.get(sid=phone.refresh.sid)
+    Session.objects.filter(pk=keep.pk).delete()
+
+    assert services.end_others(keep=keep, cause=Cause()) == UNCHANGED
+    assert not is_dead(laptop.access)
+
+
+def test_everything_of_a_user_ends_and_nothing_of_another(
+    user, admin_user, plain, phone, browser_key, hers, by_administrator
+):
+    result = services.end_all(user=user, cause=by_administrator)
+
+    assert (result.sessions_ended, result.tokens_revoked) == (2, 2)
+    event = LogoutEvent.objects.get()
+    assert result.events == (event,)
+    assert (event.user, event.actor, event.scope, event.session_id) == (
+        user,
+        admin_user,
+        "global",
+        None,
+    )
+    assert all(is_dead(token) for token in (phone.access, phone.refresh, plain))
+    assert not Session.objects.of(user).exists()
+    assert not is_dead(hers.access)
+    assert not is_dead(hers.refresh)
+
+
+def test_a_user_who_ends_their_own_logins_is_no_actor(user, phone):
+    services.end_all(user=user, cause=Cause(actor=user))
+
+    assert LogoutEvent.objects.get().actor is None
+
+
+def deactivate(user):
+    get_user_model().objects.filter(pk=user.pk).update(is_active=False)
+    return services.user_deactivated(user=user)
+
+
+ENDINGS = {
+    "end_sessions": lambda keep: services.end_sessions(
+        sessions=Session.objects.of(keep.user), cause=Cause()
+    ),
+    "end_others": lambda keep: services.end_others(keep=keep, cause=Cause()),
+    "end_all": lambda keep: services.end_all(user=keep.user, cause=Cause()),
+    "secure_account": lambda keep: services.secure_account(user=keep.user, cause=Cause()),
+    "user_deactivated": lambda keep: deactivate(keep.user),
+    "user_deleted": lambda keep: services.user_deleted(user=keep.user),
+}
+
+
+def add_logins(user, count):
+    """Add logins of a user, each with a refresh token that SimpleJWT knows of."""
+    now = timezone.now()
+    sids = [uuid.uuid4() for _ in range(count)]
+    Session.objects.bulk_create(
+        Session(
+            session_key=sid.hex,
+            sid=sid,
+            user=user,
+            kind=Session.Kind.TOKEN,
+            auth_hash=user.get_session_auth_hash(),
+            authenticated_at=now,
+            last_seen_at=now,
+            expire_date=now + timedelta(days=1),
+            refresh_jti=str(sid),
+        )
+        for sid in sids
+    )
+    OutstandingToken.objects.bulk_create(
+        OutstandingToken(
+            user=user,
+            jti=str(sid),
+            token="",
+            created_at=now,
+            expires_at=now + timedelta(days=1),
+        )
+        for sid in sids
+    )
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_thousand_logins_end_in_as_many_statements_as_two(user, stranger, phone, hers, ending):
+    counts = []
+    for owner, pair, logins in ((user, phone, 1), (stranger, hers, 1_000)):
+        add_logins(owner, logins)
+        keep = Session.objects.select_related("user").get(sid=pair.refresh.sid)
+        TokenVersion.objects.get_or_create(user=owner)
+        with CaptureQueriesContext(connection) as statements:
+            result = ENDINGS[ending](keep)
+        assert result.sessions_ended == logins + (ending != "end_others")
+        counts.append(len(statements))
+
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        ('DELETE FROM "accounts_session"',),
+        BLACKLISTING,
+        ('INSERT INTO "accounts_logoutevent"',),
+    ],
+    ids=["rows", "blacklist", "record"],
+)
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_ending_that_fails_ends_nothing(user, phone, laptop, ending, statement):
+    keep = Session.objects.get(sid=phone.refresh.sid)
+    before = everything()
+
+    with failing(*statement), pytest.raises(OperationalError):
+        ENDINGS[ending](keep)
+
+    assert everything() == before
+
+
+# Logins that turn out to have ended
+
+
+def test_a_login_that_ran_out_ends_once_with_its_limit_as_the_reason(settings, phone):
+    settings.ACCOUNTS = {"IDLE_TIMEOUT": 600}
+    Session.objects.update(last_seen_at=timezone.now() - timedelta(minutes=20))
+    session = Session.objects.get()
+
+    first, second = (services.run_out(session=session) for _ in range(2))
+
+    assert first.events == (LogoutEvent.objects.get(),)
+    assert (first.events[0].reason, first.events[0].initiator) == ("idle_timeout", "policy")
+    assert second == UNCHANGED
+    assert is_dead(phone.refresh)
+
+
+def test_a_login_that_was_used_meanwhile_has_not_run_out(settings, phone):
+    settings.ACCOUNTS = {"IDLE_TIMEOUT": 600}
+    Session.objects.update(last_seen_at=timezone.now() - timedelta(minutes=20))
+    found = Session.objects.get()
+    Session.objects.update(last_seen_at=timezone.now())
+
+    assert services.run_out(session=found) == UNCHANGED
+    assert services.run_out(session=Session.objects.get()) == UNCHANGED
+    assert not is_dead(phone.access)
+
+
+def test_a_login_with_an_old_password_that_proves_to_be_the_one_that_changed_it_stays(user, phone):
+    found = Session.objects.get()
+    user.set_password("another password")
+    type(user).objects.filter(pk=user.pk).update(password=user.password)
+    services.keep_session(session=found, user=user)
+    found.user = user
+
+    assert services.discard(session=found) == UNCHANGED
+    assert not is_dead(phone.access)
+
+
+def test_no_login_of_a_user_who_has_gone_is_out_of_date(user, stranger, hers):
+    gone = type(user)(pk=user.pk + stranger.pk, username="gone")
+
+    assert end_outdated(user=gone) == UNCHANGED
+
+
+def test_a_login_of_another_is_not_kept(user, phone, hers):
+    user.set_password("another password")
+    services.keep_session(session=Session.objects.get(sid=hers.refresh.sid), user=user)
+    user.save()
+
+    assert not is_dead(hers.access)
+    assert is_dead(phone.access)
+
+
+# Room for another login
+
+
+def test_the_oldest_login_makes_room(settings, user, phone, laptop, device, hers):
+    settings.ACCOUNTS = {"MAX_SESSIONS": 2}
+
+    third = services.log_in(user=user, client=device)
+
+    assert is_dead(phone.access)
+    event = LogoutEvent.objects.get()
+    assert (event.reason, event.initiator, event.session_id) == (
+        "max_sessions",
+        "policy",
+        phone.refresh.sid,
+    )
+    assert not any(is_dead(pair.access) for pair in (laptop, third, hers))
+
+
+def test_a_login_that_has_run_out_takes_no_room(settings, user, phone, laptop, device):
+    settings.ACCOUNTS = {"MAX_SESSIONS": 2}
+    Session.objects.filter(sid=laptop.refresh.sid).update(expire_date=timezone.now())
+
+    services.log_in(user=user, client=device)
+
+    assert not is_dead(phone.access)
+    assert not LogoutEvent.objects.exists()
+
+
+# After the request
+
+
+@pytest.fixture
+def a_request():
+    """A request that is being answered; call it for its end."""
+
+    def finish():
+        request_finished.send(sender=None)
+
+    request_started.send(sender=None)
+    return finish
+
+
+def test_without_a_request_nothing_waits():
+    calls = []
+
+    after_request(lambda: calls.append("done"))
+
+    assert calls == ["done"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_waits_for_the_end_of_a_request_is_called_once_and_in_order(a_request):
+    calls = []
+    after_request(lambda: calls.append("first"))
+    after_request(lambda: after_request(lambda: calls.append("from within")))
+    after_request(lambda: calls.append("last"))
+    assert calls == []
+
+    a_request()
+    request_started.send(sender=None)
+    a_request()
+
+    assert calls == ["first", "from within", "last"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_fails_after_a_request_stops_nothing_else(a_request, caplog):
+    calls = []
+    after_request(lambda: calls[0])
+    after_request(lambda: calls.append("done"))
+
+    a_request()
+
+    assert calls == ["done"]
+    assert "Could not end logins after the request" in caplog.text
+    assert "IndexError" in caplog.text
+
+
+def test_a_request_that_was_never_finished_leaves_nothing_to_the_next(a_request):
+    calls = []
+    after_request(lambda: calls.append("of the first"))
+
+    request_started.send(sender=None)
+    a_request()
+
+    assert calls == []
+
+
+def test_a_request_that_is_finished_twice_is_finished(a_request):
+    a_request()
+    a_request()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_what_ends_after_a_request_leaves_no_connection_open(rf, user, phone):
+    # In the order of production; Django's test clients change it.
+    request_finished.disconnect(_finish_request)
+    request_finished.connect(_finish_request)
+    type(user).objects.filter(pk=user.pk).update(password="!")
+    seen = []
+
+    def serve():
+        request = rf.get("/user", headers={"Authorization": f"Bearer {phone.access}"})
+        answer = WSGIHandler()(request.environ, lambda status, headers: seen.append(status))
+        answer.close()
+        seen.append(connection.connection)
+        connection.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    thread.join()
+
+    assert seen == ["401 Unauthorized", None]
+    assert LogoutEvent.objects.get().reason == "password_changed"

@@ -7,8 +7,17 @@ from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth import aget_user, get_user, login, logout, update_session_auth_hash
+from django.contrib.auth import (
+    aget_user,
+    alogin,
+    aupdate_session_auth_hash,
+    get_user,
+    login,
+    logout,
+    update_session_auth_hash,
+)
 from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.backends.db import SessionStore as DjangoSessionStore
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.management import call_command
@@ -16,8 +25,9 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.utils import timezone
 
-from accounts.models import Session
-from accounts.sessions import SessionStore, hash_key
+from accounts import services
+from accounts.models import LogoutEvent, Session
+from accounts.sessions import SessionStore, current_session, hash_key
 
 from .conftest import PASSWORD
 
@@ -480,3 +490,176 @@ def test_a_browser_that_logs_out_and_in_again_in_one_request_is_in(rf, user, str
 
     assert Session.objects.get(user=stranger)
     assert not Session.objects.filter(user=user).exists()
+
+
+# A session that is thrown away
+
+
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+@pytest.fixture(params=["sync", "async"])
+def log_in(request, rf):
+    """Let a user log in, by Django's own code, in the browser with this session."""
+
+    def run(store, user, **extra):
+        asked = rf.get("/", **extra)
+        asked.session = store
+        if request.param == "async":
+            async_to_sync(alogin)(asked, user, BACKEND)
+            async_to_sync(store.asave)()
+        else:
+            login(asked, user, BACKEND)
+            store.save()
+        return store
+
+    return run
+
+
+def ends():
+    return list(LogoutEvent.objects.values_list("session_id", "reason", "initiator"))
+
+
+def test_a_login_that_another_user_of_the_browser_takes_the_place_of_is_on_record(
+    key, user, stranger, log_in
+):
+    sid = row(key).sid
+
+    store = log_in(SessionStore(key), stranger)
+
+    assert ends() == [(sid, "discarded", "system")]
+    assert Session.objects.get() == row(store.session_key)
+    assert row(store.session_key).user == stranger
+
+
+def test_the_same_user_who_logs_in_again_has_the_same_login_from_another_place(key, user, log_in):
+    before = row(key)
+    Session.objects.update(authenticated_at=before.authenticated_at - timedelta(hours=1))
+
+    store = log_in(SessionStore(key), user, REMOTE_ADDR="203.0.113.9", HTTP_USER_AGENT="Other")
+
+    after = row(store.session_key)
+    assert after.sid == before.sid
+    assert after.authenticated_at >= before.authenticated_at
+    assert (after.ip_address, after.user_agent) == ("203.0.113.9", "Other")
+    assert ends() == []
+
+
+def test_a_login_with_an_old_password_gives_way_to_the_next_and_is_on_record(key, user, log_in):
+    sid = row(key).sid
+    user.password = "!another"
+    type(user).objects.filter(pk=user.pk).update(password=user.password)
+
+    store = log_in(SessionStore(key), user)
+
+    assert ends() == [(sid, "password_changed", "policy")]
+    assert row(store.session_key).sid != sid
+
+
+def test_a_login_that_is_flushed_is_on_record(call, key, user):
+    store = SessionStore(key)
+    call(store, "load")
+    sid = row(key).sid
+
+    call(store, "flush")
+    call(store, "flush")
+
+    assert ends() == [(sid, "discarded", "system")]
+    assert not Session.objects.exists()
+
+
+def test_a_login_that_has_ended_is_not_on_record_again_when_it_is_flushed(call, key, user):
+    store = SessionStore(key)
+    call(store, "load")
+    Session.objects.all().delete()
+
+    call(store, "flush")
+
+    assert ends() == []
+
+
+def test_a_session_of_nobody_is_thrown_away_without_an_event(call):
+    store = SessionStore(basket(call, SessionStore()))
+    call(store, "load")
+
+    call(store, "flush")
+
+    assert ends() == []
+    assert not Session.objects.exists()
+
+
+def test_a_store_that_deletes_another_session_leaves_its_own_login_alone(call, key, user):
+    other = basket(call, SessionStore())
+    store = SessionStore(key)
+    call(store, "load")
+
+    call(store, "delete", other)
+
+    assert row(key)
+    assert ends() == []
+    assert not Session.objects.filter(session_key=hash_key(other)).exists()
+
+
+def test_a_browser_that_ran_out_is_out_and_on_record(call, settings, key, user):
+    settings.ACCOUNTS = {"IDLE_TIMEOUT": 600}
+    sid = row(key).sid
+    Session.objects.update(last_seen_at=timezone.now() - timedelta(minutes=20))
+
+    assert call(SessionStore(key), "load") == {}
+
+    assert ends() == [(sid, "idle_timeout", "policy")]
+    assert not Session.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_update_of_the_hash_by_the_async_twin_keeps_the_browser_in(key, user):
+    sid = row(key).sid
+    request = RequestFactory().get("/")
+    request.user, request.session = user, SessionStore(key)
+
+    async def auser():
+        return user
+
+    async def change():
+        user.set_password("another password")
+        await aupdate_session_auth_hash(request, user)
+        await request.session.asave()
+
+    request.auser = auser
+    async_to_sync(change)()
+    user.save()
+
+    assert row(request.session.session_key).sid == sid
+    assert ends() == []
+
+
+# The login of a request
+
+
+def test_the_login_of_a_request_is_its_browsers(rf, key, user):
+    request = rf.get("/")
+    request.session = SessionStore(key)
+
+    assert current_session(request) == row(key)
+
+
+def test_a_request_of_nobody_or_of_another_engine_has_no_login(rf, call, key, phone):
+    request = rf.get("/")
+    assert current_session(request) is None
+    for store in (
+        DjangoSessionStore(key),
+        SessionStore(),
+        SessionStore(basket(call, SessionStore())),
+        SessionStore(services.find_login(token=phone.access).session.session_key),
+    ):
+        request.session = store
+        assert current_session(request) is None
+
+
+def test_a_request_that_has_logged_out_has_no_login(rf, key, user):
+    request = rf.get("/")
+    request.user, request.session = user, SessionStore(key)
+
+    logout(request)
+
+    assert current_session(request) is None

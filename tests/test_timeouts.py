@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextvars
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.core.exceptions import PermissionDenied
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished
 from django.db import connection, transaction
 from django.http import HttpResponse
-from django.test import AsyncClient, Client
+from django.test import Client, RequestFactory
 from django.urls import include, path
 from django.utils import timezone
 from rest_framework.response import Response
@@ -22,13 +23,15 @@ from rest_framework_simplejwt.serializers import TokenRefreshSerializer
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
-from accounts import services
+from accounts import services, tokens
 from accounts.clients import ClientInfo
 from accounts.conf import AAL3
 from accounts.models import LogoutEvent, Session, hash_key
+from accounts.services import transactions
 from accounts.services.recording import UNCHANGED
 from accounts.signals import login_ended
 from accounts.tokens import AccessToken, RefreshToken
+from tests import asgi
 from tests.http import PASSWORD, PLAIN, V1
 from tests.test_races import race
 
@@ -493,25 +496,26 @@ def test_under_atomic_requests_the_record_survives_the_refusal(
     assert not Session.objects.filter(sid=sid).exists()
 
 
+@pytest.mark.postgresql  # on SQLite a test's connections share one file in memory
 @pytest.mark.usefixtures("_limits")
-@pytest.mark.parametrize("kind", ["browser", "token"])
+@pytest.mark.parametrize("atomic", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "path", "refused"),
+    [("token", "/user", 401), ("token", "/host", 401), ("browser", "/admin/", 302)],
+)
 @pytest.mark.django_db(transaction=True)
-def test_under_asgi_an_expiry_is_recorded_once(phone, browser, kind):
+def test_under_asgi_an_expiry_is_recorded_once(
+    phone, browser, monkeypatch, kind, path, refused, atomic
+):
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", atomic)
     sid = phone.access.sid if kind == "token" else row_of(browser).sid
     Session.objects.update(**RUN_OUT["idle_timeout"]())
-
-    async def notice():
-        web = AsyncClient()
-        if kind == "token":
-            bearer = {"Authorization": f"Bearer {phone.access}"}
-            return (await web.get("/user", headers=bearer)).status_code
-        web.cookies[COOKIE] = browser.cookies[COOKIE].value
-        return (await web.get("/admin/")).status_code
+    headers = {"Authorization": f"Bearer {phone.access}"}
+    if kind == "browser":
+        headers = {"Cookie": f"{COOKIE}={browser.cookies[COOKIE].value}"}
 
     for _ in range(2):
-        # As a server does: in a context that no other request has left its marks in.
-        status = contextvars.Context().run(async_to_sync(notice))
-        assert status == (401 if kind == "token" else 302)
+        assert asgi.status_of("GET", path, headers=headers) == refused
 
     event = LogoutEvent.objects.get()
     assert (event.session_id, event.reason) == (sid, "idle_timeout")
@@ -836,3 +840,53 @@ def test_a_service_without_a_device_records_none(user, at_most, settings):
 
     event = LogoutEvent.objects.get()
     assert (event.ip_address, event.user_agent) == (None, "")
+
+
+def test_logging_in_again_replaces_the_key(browser, ana):
+    thief = Client()
+    thief.cookies[COOKIE] = old_key = browser.cookies[COOKIE].value
+
+    submit(browser)
+
+    assert browser.cookies[COOKIE].value != old_key
+    assert not enters(thief)
+    assert enters(browser)
+
+
+def test_a_login_that_simplejwt_has_ended_takes_no_place(settings, user, device):
+    settings.ACCOUNTS = {"MAX_SESSIONS": 2}
+    live, dead = (services.log_in(user=user, client=device) for _ in range(2))
+    tokens.blacklist_jtis(dead.refresh.jti)
+
+    services.log_in(user=user, client=device)
+
+    assert Session.objects.filter(sid=live.access.sid).exists()
+
+
+@pytest.mark.parametrize("has_run_out", [False, True])
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.postgresql  # on SQLite a test's connections share one file in memory
+def test_what_is_recorded_after_a_request_leaves_no_connection_open(
+    phone, monkeypatch, has_run_out
+):
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    if has_run_out:
+        Session.objects.update(expire_date=timezone.now())
+    left_open = []
+    # As on a server; Django's test client changes the order of who hears it.
+    request_finished.disconnect(transactions._finish_request)
+    request_finished.connect(transactions._finish_request)
+
+    def serve():
+        bearer = {"Authorization": f"Bearer {phone.access}"}
+        answer = WSGIHandler()(RequestFactory().get("/host", headers=bearer).environ, Mock())
+        answer.close()
+        left_open.append(connection.connection is not None)
+        connection.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    thread.join()
+
+    assert left_open == [False]
+    assert LogoutEvent.objects.count() == int(has_run_out)

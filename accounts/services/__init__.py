@@ -17,6 +17,7 @@ from accounts.services.endings import end_sessions as end_sessions
 from accounts.services.endings import keep_session as keep_session
 from accounts.services.endings import make_room as make_room
 from accounts.services.endings import password_changed as password_changed
+from accounts.services.endings import password_disabled as password_disabled
 from accounts.services.endings import run_out as run_out
 from accounts.services.endings import secure_account as secure_account
 from accounts.services.endings import user_deactivated as user_deactivated

@@ -37,6 +37,8 @@ def end_sessions(*, sessions: SessionQuerySet, cause: Cause) -> LogoutResult:
         ended = list(
             sessions.using(database())
             .filter(user__isnull=False)
+            # What a list has joined to its rows is not to be locked.
+            .select_related(None)
             .select_for_update()
             .order_by("pk")
             .defer("session_data")
@@ -136,7 +138,7 @@ def discard(*, session: Session) -> LogoutResult:
     Django also throws a browser's session away when another user logs in in the same browser.
     """
     sessions = Session.objects.filter(pk=session.pk)
-    user = session.user
+    user = _read_again(session.user_id)
     if user is None or session.auth_hash in password_hashes(user):
         cause = Cause(reason=Reason.DISCARDED, initiator=Initiator.SYSTEM)
     else:
@@ -148,8 +150,7 @@ def discard(*, session: Session) -> LogoutResult:
 
 def end_outdated(*, user: User) -> LogoutResult:
     """End the logins that began with another password than the user has now."""
-    current = get_user_model()._default_manager.using(database()).filter(pk=user.pk).first()
-    if current is None:
+    if (current := _read_again(user.pk)) is None:
         return UNCHANGED
     return end_sessions(
         sessions=Session.objects.of(current).exclude(auth_hash__in=password_hashes(current)),
@@ -157,6 +158,11 @@ def end_outdated(*, user: User) -> LogoutResult:
     )
 
 
+def _read_again(user_id: Any) -> User | None:  # Any: as the host's key is
+    return get_user_model()._base_manager.using(database()).filter(pk=user_id).first()  # noqa: SLF001 - as documented
+
+
+@retried
 def password_changed(*, user: User) -> None:
     """End the other logins of a user who has just got a new password.
 
@@ -164,34 +170,43 @@ def password_changed(*, user: User) -> None:
     known which login changed the password and stays (see Django's ``update_session_auth_hash()``,
     and ``keep_session()``).
     """
-    standing = Session.objects.of(user).values("refresh_jti")
-    if tokens_revoked := tokens.blacklist_all(user, keep=standing):
-        # Of logins without a row, which hold no hash of the password.
-        record(
-            user=user,
-            scope=Scope.OTHERS,
-            cause=Cause(reason=Reason.PASSWORD_CHANGED, initiator=Initiator.POLICY),
-            sessions_ended=0,
-            tokens_revoked=tokens_revoked,
-        )
+    with transaction.atomic(using=database()):
+        standing = Session.objects.of(user).values("refresh_jti")
+        if tokens_revoked := tokens.blacklist_all(user, keep=standing):
+            # Of logins without a row, which hold no hash of the password.
+            record(
+                user=user,
+                scope=Scope.OTHERS,
+                cause=Cause(reason=Reason.PASSWORD_CHANGED, initiator=Initiator.POLICY),
+                sessions_ended=0,
+                tokens_revoked=tokens_revoked,
+            )
+    password_disabled(user=user)
+
+
+def password_disabled(*, user: User) -> None:
+    """End the logins of a user who may just have lost the password that they began with."""
     end = partial(after_request, partial(end_outdated, user=user))
     transaction.on_commit(end, using=database())
 
 
-def keep_session(*, session: Session, user: User) -> None:
+def keep_session(*, session: Session | None, user: User) -> None:
     """Let a login outlive the change of its user's password that it has just made.
 
     What Django's ``update_session_auth_hash()`` is for a browser, for a token login
-    (``request.auth.session``).
+    (``request.auth.session``; None for a plain SimpleJWT token, which no password ends).
     """
-    Session.objects.of(user).filter(pk=session.pk).update(auth_hash=user.get_session_auth_hash())
+    if session is not None:
+        auth_hash = user.get_session_auth_hash()
+        Session.objects.of(user).filter(pk=session.pk).update(auth_hash=auth_hash)
 
 
 @retried
 def user_deactivated(*, user: User) -> LogoutResult:
     """End every login of a user who may not log in any more, if there is one."""
     with transaction.atomic(using=database()):
-        TokenVersion.objects.lock(user.pk)
+        if TokenVersion.objects.lock(user.pk).user.is_active:
+            return UNCHANGED
         ended = _end_everything(user, Reason.USER_DEACTIVATED)
         if ended.events:
             TokenVersion.objects.raise_version(user)
@@ -202,6 +217,7 @@ def user_deactivated(*, user: User) -> LogoutResult:
 def user_deleted(*, user: User) -> LogoutResult:
     """End every login of a user who is about to be deleted, if there is one."""
     with transaction.atomic(using=database()):
+        TokenVersion.objects.lock(user.pk)
         return _end_everything(user, Reason.USER_DELETED)
 
 

@@ -61,7 +61,8 @@ def log_in(
 ) -> TokenPair:
     """Begin a token login of a user who has proved who they are.
 
-    ``mint`` makes the refresh token, with whatever claims of its own a host wants to add.
+    ``mint`` makes the refresh token, with whatever claims of its own a host wants to add. Raises
+    ``TokenRevoked`` if the user is gone by now, ``UserInactive`` if they may not log in.
     """
     with transaction.atomic(using=database()):
         refresh = mint(user)
@@ -147,8 +148,14 @@ def _begin(*, user: User, refresh: RefreshToken, client: ClientInfo) -> int:
     now = timezone.now()
     # No cookie has a key with this for its hash: that would have twice as many digits.
     session_key = sid.hex
-    version = make_room(user_id=user.pk, session_key=session_key).version
-    tokens.bind(refresh, sid=sid, version=version)
+    try:
+        version = make_room(user_id=user.pk, session_key=session_key)
+        current = version.user
+    except get_user_model().DoesNotExist as error:
+        raise TokenRevoked from error
+    if not tokens.is_allowed(current):
+        raise UserInactive(current)
+    tokens.bind(refresh, sid=sid, version=version.version)
     session = Session(
         session_key=session_key,
         sid=sid,
@@ -164,7 +171,7 @@ def _begin(*, user: User, refresh: RefreshToken, client: ClientInfo) -> int:
     tokens.limit(refresh, session.absolute_end)
     session.expire_date = refresh.expires_at
     session.save(force_insert=True)
-    return version
+    return version.version
 
 
 def _rotate(session: Session, jti: str, successor: RefreshToken) -> bool:

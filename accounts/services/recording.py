@@ -10,7 +10,7 @@ from typing import Final
 from django.db import transaction
 
 from accounts.clients import ClientInfo
-from accounts.models import LogoutEvent, Session, User
+from accounts.models import USERNAME_MAX_LENGTH, LogoutEvent, Session, User
 from accounts.services.transactions import database
 from accounts.signals import login_ended
 
@@ -90,7 +90,7 @@ def _event(user: User, cause: Cause, client: ClientInfo) -> LogoutEvent:
     return LogoutEvent(
         # One who is about to be deleted stays on record by name.
         user=None if cause.reason == Reason.USER_DELETED else user,
-        username=user.get_username(),
+        username=user.get_username()[:USERNAME_MAX_LENGTH],
         actor=None if cause.actor == user else cause.actor,
         initiator=cause.initiator,
         reason=cause.reason,

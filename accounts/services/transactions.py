@@ -9,13 +9,7 @@ from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
 from django.core.signals import request_finished, request_started
-from django.db import (
-    IntegrityError,
-    OperationalError,
-    close_old_connections,
-    router,
-    transaction,
-)
+from django.db import IntegrityError, OperationalError, router, transaction
 
 from accounts.models import Session
 
@@ -85,13 +79,16 @@ def _finish_request(**kwargs: Any) -> None:  # Any: as above
     _request.calls = None
     if not calls:
         return
+    connection = transaction.get_connection(database())
+    was_closed = connection.connection is None
     for call in calls:
         try:
             call()
         except Exception:
             logger.exception("Could not end logins after the request")
-    # Django has done so just before, and these calls may have opened one anew.
-    close_old_connections()
+    if was_closed:
+        # Django has just closed what is not to outlive a request.
+        connection.close()
 
 
 request_started.connect(_begin_request)

@@ -10,6 +10,7 @@ from django.db.models import DateTimeField, Exists, OuterRef, QuerySet, Value
 from django.db.models.constants import OnConflict
 from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from rest_framework_simplejwt.utils import aware_utcnow, datetime_from_epoch
 
 from accounts.exceptions import TokenError
 from accounts.models import User
@@ -25,7 +26,7 @@ def record(user: User, *tokens: LoginToken) -> None:
                 jti=token.jti,
                 token="",  # nosec: what it says is that no raw token is kept
                 created_at=token.current_time,
-                expires_at=token.expires_at,
+                expires_at=datetime_from_epoch(token.payload["exp"]),
             )
             for token in tokens
         ],
@@ -40,7 +41,8 @@ def blacklist_jtis(*jtis: str) -> int:
 
 def blacklist_all(user: User, *, keep: Sequence[str] | QuerySet[Any, Any] = ()) -> int:
     """Blacklist every recorded token of a user that is live, but those with an id to keep."""
-    live = OutstandingToken.objects.filter(user_id=user.pk, expires_at__gt=timezone.now())
+    # Their clock, which is that of UTC without time zones too.
+    live = OutstandingToken.objects.filter(user_id=user.pk, expires_at__gt=aware_utcnow())
     return _blacklist(live.exclude(jti__in=keep))
 
 

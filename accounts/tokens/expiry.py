@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from django.db.models import QuerySet
-from django.utils import timezone
 from rest_framework_simplejwt.state import token_backend
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from rest_framework_simplejwt.utils import aware_utcnow
 
 
 def recorded() -> QuerySet[OutstandingToken]:
@@ -15,7 +15,7 @@ def recorded() -> QuerySet[OutstandingToken]:
 
 def live() -> QuerySet[OutstandingToken]:
     """Return the recorded tokens that neither have run out nor are blacklisted."""
-    return recorded().filter(expires_at__gt=timezone.now(), blacklistedtoken__isnull=True)
+    return recorded().filter(expires_at__gt=aware_utcnow(), blacklistedtoken__isnull=True)
 
 
 def expired() -> QuerySet[OutstandingToken]:
@@ -24,7 +24,7 @@ def expired() -> QuerySet[OutstandingToken]:
     ``LEEWAY`` is how long after its ``exp`` a token is still taken: until then its place on the
     blacklist is needed.
     """
-    return recorded().filter(expires_at__lt=timezone.now() - token_backend.get_leeway())
+    return recorded().filter(expires_at__lt=aware_utcnow() - token_backend.get_leeway())
 
 
 def blacklistings() -> QuerySet[BlacklistedToken]:

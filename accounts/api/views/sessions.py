@@ -33,7 +33,7 @@ class NewestFirst(CursorPagination):
         cursor = super().decode_cursor(request)
         if cursor is not None and cursor.position is not None:
             try:
-                moment = parse_datetime(cursor.position)
+                moment = parse_datetime(str(cursor.position))
                 if moment is None or timezone.is_aware(moment) != settings.USE_TZ:
                     raise NotFound
                 moment.astimezone(UTC)

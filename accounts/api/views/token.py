@@ -69,7 +69,7 @@ class TokenView(ContractView):
                 "access_token": str(pair.access),
                 "refresh_token": str(pair.refresh),
                 "token_type": "Bearer",
-                "expires_in": pair.access["exp"] - datetime_to_epoch(pair.access.current_time),
+                "expires_in": pair.access["exp"] - datetime_to_epoch(pair.refresh.current_time),
             }
         )
 
@@ -97,7 +97,10 @@ class TokenView(ContractView):
         user = passwords.log_in(request._request, password=password, **fields)
         if user is None:
             raise OAuthError("Wrong credentials", "invalid_grant")
-        pair = services.log_in(user=user, client=self.client)
+        try:
+            pair = services.log_in(user=user, client=self.client)
+        except TokenRevoked as error:  # gone or deactivated while the password was checked
+            raise OAuthError("Wrong credentials", "invalid_grant") from error
         self.event = audit.Event.LOGIN_SUCCESS
         user_logged_in.send(sender=type(user), request=request._request, user=user)
         return pair
