@@ -14,10 +14,13 @@ from accounts.conf import DEFAULTS, conf
 
 # Any: Django passes what future versions may add.
 
-PROCESS_CACHES = {
-    "django.core.cache.backends.dummy.DummyCache",
-    "django.core.cache.backends.locmem.LocMemCache",
+INEXACT_CACHES = {
+    "django.core.cache.backends.dummy.DummyCache": "counts nothing",
+    "django.core.cache.backends.locmem.LocMemCache": "is one process's own: each counts for itself",
+    "django.core.cache.backends.filebased.FileBasedCache": "loses counts of parallel requests",
+    "django.core.cache.backends.db.DatabaseCache": "loses counts of parallel requests",
 }
+"""What is wrong with the caches of Django's that are unfit for a limit."""
 
 
 @register(Tags.compatibility)
@@ -124,12 +127,16 @@ def check_rate_limit_store(
 ) -> list[CheckMessage]:
     """Check that the processes of a deployment count together."""
     alias = getattr(settings, "RATELIMIT_USE_CACHE", "default")
-    if settings.CACHES.get(alias, {}).get("BACKEND") not in PROCESS_CACHES:
+    wrong = INEXACT_CACHES.get(settings.CACHES.get(alias, {}).get("BACKEND", ""))
+    if wrong is None:
         return []
     return [
         Warning(
-            f"The cache {alias!r} is one process's own: each process counts for itself.",
-            hint="Use Redis or Memcached, or run a single process and silence this check.",
+            f"The cache {alias!r}, which counts for the rate limits, {wrong}.",
+            hint=(
+                "Use Redis, Memcached or 'accounts.counters.DatabaseCounters', or run a single "
+                "process with its local memory and silence this check."
+            ),
             id="accounts.W004",
         )
     ]

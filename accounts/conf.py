@@ -29,6 +29,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {  # Any: each key has a type of its own, b
     "LOGOUT_RATE": "20/5m",
     "PASSWORD_RATE": "10/5m",
     "ADDRESS_RATE": "100/5m",
+    "PASSWORD_FAIL_OPEN": False,
     "TRUSTED_PROXIES": (),
     "CLEAR_SITE_DATA": (),
     "AUDIT_RETENTION": None,
@@ -121,6 +122,14 @@ class Conf:
     def address_rate(self) -> Rate:
         """Wrong passwords from each client address, whatever the account."""
         return self._rate("ADDRESS_RATE")
+
+    @property
+    def password_fail_open(self) -> bool:
+        """Whether passwords may be tried without limit where attempts cannot be counted."""
+        value = self._get("PASSWORD_FAIL_OPEN")
+        if not isinstance(value, bool):
+            raise ValueError("must be True or False")
+        return value
 
     @property
     def trusted_proxies(self) -> frozenset[IPv4Network | IPv6Network | str]:

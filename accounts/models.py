@@ -389,3 +389,18 @@ class LogoutEvent(models.Model):
     def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Refuse: what is on record stays."""
         raise AppendOnly
+
+
+class Counter(models.Model):
+    """One count of ``accounts.counters``, under the key that its reader has made."""
+
+    key = models.CharField(primary_key=True, max_length=250)
+    value = models.BigIntegerField()
+    expires = models.BigIntegerField(null=True, db_index=True)
+    """Seconds since the epoch; None if never."""
+
+    class Meta:
+        default_permissions = ()  # nobody works with these rows
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.value}"

@@ -16,8 +16,8 @@ def log_in(
 ) -> User | None:
     """Return the user who has this name and password, and may log in.
 
-    Raises DRF's ``Throttled`` after too many wrong passwords, and ``StoreUnavailable`` where they
-    cannot be counted.
+    Raises DRF's ``Throttled`` after too many wrong passwords; where they cannot be counted, after a
+    few of any.
     """
     name = username or email
     attempts = [_from_address(request), _at(request, f"name:{name.casefold()}")]

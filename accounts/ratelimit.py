@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from django.http import HttpRequest
 from django_ratelimit.core import get_usage
@@ -21,16 +21,24 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.clients import ClientInfo
-from accounts.conf import Rate
+from accounts.conf import Rate, conf
+from accounts.outage import Budget, Outage
 
 logger = logging.getLogger(__name__)
+
+NOT_ENFORCED: Final = "Rate limit %s is not enforced: its store is unavailable: %s"
+COUNTED_HERE: Final = "Rate limit %s is each process's own: its store is unavailable: %s"
 
 P = ParamSpec("P")
 V = TypeVar("V", bound=APIView)
 
 
 class StoreUnavailable(Exception):
-    """The cache that counts requests cannot be reached. See its server and ``CACHES``."""
+    """The cache that counts requests does not. See its server and ``CACHES``."""
+
+
+_outage: Final = Outage()
+_budget: Final = Budget()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +76,11 @@ def count(
 ) -> Usage | None:
     """Count a request under a limit's name and a key.
 
-    Returns None where ``RATELIMIT_ENABLE`` is off. Raises ``StoreUnavailable``.
+    Returns None where ``RATELIMIT_ENABLE`` is off. Raises ``StoreUnavailable``: at once, and
+    without asking the store, within a second after it has failed in this process.
     """
+    if _outage.lasts():
+        raise StoreUnavailable("it failed less than a second ago")
     try:
         usage = get_usage(
             request,
@@ -79,11 +90,15 @@ def count(
             increment=increment,
         )
     except Exception as error:
-        raise StoreUnavailable from error
+        _outage.begin()
+        # As repr() has it: what a server answers reaches no log as it is.
+        raise StoreUnavailable(f"{type(error).__name__}: {str(error)[:200]!r}") from error
+    if usage is not None and usage["time_left"] < 0:  # django-ratelimit's word for it
+        _outage.begin()
+        raise StoreUnavailable("it refuses to count")
+    _outage.end()
     if usage is None:
         return None
-    if usage["time_left"] < 0:  # how django-ratelimit says that a cache refused to count
-        raise StoreUnavailable
     # Its window still holds in the second that it says is the first of the next one.
     return Usage(name=name, rate=rate, count=usage["count"], reset=usage["time_left"] + 1)
 
@@ -125,8 +140,8 @@ def rate_limit(
             usage = None
             try:
                 usage = count(request, name=name, key=key(view, request), rate=rate())
-            except StoreUnavailable:
-                logger.exception("Rate limit %s is not enforced: its store is unavailable", name)
+            except StoreUnavailable as error:
+                logger.error(NOT_ENFORCED, name, error)
             try:
                 if usage is not None and usage.exceeded:
                     raise Throttled(wait=usage.reset)
@@ -148,18 +163,42 @@ class Attempts:
 
     Each attempt counts as failed until it has succeeded, so that of any number of parallel
     guesses no more than the limit are ever evaluated.
+
+    Without the counting store each process has a small budget of its own, in which successes count
+    too; with ``PASSWORD_FAIL_OPEN`` nothing is counted. The log tells of either.
     """
 
     def __init__(self, request: HttpRequest, *, name: str, key: str, rate: Rate) -> None:
-        """Begin an attempt. Raises ``Throttled`` or, for it fails closed, ``StoreUnavailable``."""
+        """Begin an attempt. Raises ``Throttled``."""
         self._request = request
         self._arguments: dict[str, Any] = {"key": key, "rate": rate}  # Any: passed on as it is
         self._name = name
-        begun = count(request, name=name, **self._arguments)
-        succeeded = count(request, name=f"{name}.success", increment=False, **self._arguments)
+        self._counted = True
+        try:
+            begun = count(request, name=name, **self._arguments)
+            succeeded = count(request, name=f"{name}.success", increment=False, **self._arguments)
+        except StoreUnavailable as error:
+            self._counted = False
+            _begin_uncounted(error, name=name, key=key, rate=rate)
+            return
         if begun and succeeded and begun.count - succeeded.count > rate.limit:
             raise Throttled(wait=begun.reset)
 
     def succeed(self) -> None:
         """End the attempt well: it no longer counts."""
-        count(self._request, name=f"{self._name}.success", **self._arguments)
+        if not self._counted:
+            return
+        try:
+            count(self._request, name=f"{self._name}.success", **self._arguments)
+        except StoreUnavailable as error:
+            logger.error("An attempt counts as failed: no store to say otherwise: %s", error)
+
+
+def _begin_uncounted(error: StoreUnavailable, *, name: str, key: str, rate: Rate) -> None:
+    """Allow an attempt that the store cannot count, or raise ``Throttled``."""
+    if conf.password_fail_open:
+        logger.error(NOT_ENFORCED, name, error)
+        return
+    logger.error(COUNTED_HERE, name, error)
+    if wait := _budget.spend(f"{name}:{key}", rate):
+        raise Throttled(wait=wait)

@@ -11,18 +11,21 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db.models import F
 
-from accounts import services
+from accounts import ratelimit, services
 from accounts.clients import ClientInfo
 from accounts.conf import conf
 from accounts.models import Session
+from accounts.outage import Budget, Outage
 from tests.http import PASSWORD, Clients
 
-pytest_plugins = ["tests.chromium"]
+pytest_plugins = ["tests.chromium", "tests.servers"]
 
 
 @pytest.fixture(autouse=True)
-def _fresh_rate_limits():
+def _fresh_rate_limits(monkeypatch):
     cache.clear()
+    monkeypatch.setattr(ratelimit, "_outage", Outage())
+    monkeypatch.setattr(ratelimit, "_budget", Budget())
 
 
 @pytest.fixture

@@ -147,14 +147,15 @@ def test_authentication_without_its_database_lets_nobody_in(web, phone):
 
 
 @pytest.mark.parametrize("path", ["/token", "/reauthenticate"])
-def test_no_password_is_tried_without_the_store_that_counts(settings, post, phone, path):
+def test_few_passwords_are_tried_without_the_store_that_counts(settings, post, phone, path):
     settings.CACHES = UNREACHABLE
     body = {"grant_type": "password", "username": "ana", "password": PASSWORD}
 
-    answer = post(path, body, access=phone.access)
+    answers = [post(path, body, access=phone.access) for _ in range(3)]
 
-    assert answer.status_code == 500
-    assert answer.json() == {"code": 500, "msg": "Internal server error"}
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[2].json() == {"code": 429, "msg": "Too many requests"}
+    assert 1 <= int(answers[2].headers["Retry-After"]) <= 60
 
 
 def test_a_logout_without_the_store_that_counts_is_a_logout(settings, post, is_in, phone, caplog):

@@ -144,22 +144,31 @@ def test_a_subclass_of_our_serializers_is_no_warning(settings, told):
     [
         "django.core.cache.backends.locmem.LocMemCache",
         "django.core.cache.backends.dummy.DummyCache",
+        "django.core.cache.backends.db.DatabaseCache",
+        "django.core.cache.backends.filebased.FileBasedCache",
     ],
 )
-def test_a_deployment_that_counts_in_one_process_is_a_warning(settings, told, backend):
+def test_a_deployment_whose_processes_do_not_count_together_is_a_warning(settings, told, backend):
     settings.CACHES = {"default": {"BACKEND": backend}}
 
     assert "accounts.W004" in ids(told(deploy=True))
     assert told() == []
 
 
-def test_a_deployment_that_counts_in_redis_is_no_warning(settings, told):
-    settings.CACHES = {
-        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-        "limits": {
+@pytest.mark.parametrize(
+    "cache",
+    [
+        {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": "redis://127.0.0.1",
         },
+        {"BACKEND": "accounts.counters.DatabaseCounters"},
+    ],
+)
+def test_a_deployment_that_counts_in_one_place_is_no_warning(settings, told, cache):
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+        "limits": cache,
     }
     settings.RATELIMIT_USE_CACHE = "limits"
 

@@ -22,6 +22,7 @@ EXPECTED_DEFAULTS = {
     "LOGOUT_RATE": Rate(limit=20, seconds=300),
     "PASSWORD_RATE": Rate(limit=10, seconds=300),
     "ADDRESS_RATE": Rate(limit=100, seconds=300),
+    "PASSWORD_FAIL_OPEN": False,
 }
 
 
@@ -76,6 +77,7 @@ def test_a_setting_that_is_left_out_has_its_default(settings, name, default):
         ("REAUTHENTICATE_TO_END_OTHERS", True, {"pages", "api"}),
         ("REAUTHENTICATE_TO_END_OTHERS", "pages", {"pages"}),
         ("REAUTHENTICATE_TO_END_OTHERS", False, set()),
+        ("PASSWORD_FAIL_OPEN", True, True),
         ("CLEAR_SITE_DATA", ["cookies", "storage"], ("cookies", "storage")),
         ("CLEAR_SITE_DATA", ("*",), ("*",)),
         *[
@@ -137,6 +139,8 @@ def test_a_setting_is_what_it_was_set_to(settings, name, value, expected):
             for name in ("LOGOUT_RATE", "PASSWORD_RATE", "ADDRESS_RATE")
             for value in ("", "20", "0/m", "20/0m", "-1/m", "20/5", "20/5w", "20/5m ", "x/m", None)
         ],
+        ("PASSWORD_FAIL_OPEN", None),
+        ("PASSWORD_FAIL_OPEN", "no"),
         ("LOGOUT_RATE", 20),
         ("LOGOUT_RATE", (20, 300)),
     ],

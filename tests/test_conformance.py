@@ -331,9 +331,7 @@ def test_a_user_can_list_and_end_any_of_their_logins_after_re_authenticating(
 
 
 @pytest.mark.asvs(7)
-def test_a_log_in_issues_new_tokens_and_a_refresh_ends_the_old_one(
-    clients, ana, wire, after_grace
-):
+def test_a_log_in_issues_new_tokens_and_a_refresh_ends_the_old_one(clients, ana, wire, after_grace):
     phone = clients.phone(wire).log_in()
     first = {phone.access, phone.refresh}
     spent = phone.refresh

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 
+from accounts import ratelimit
 from accounts.conf import Rate
 from accounts.ratelimit import (
     Attempts,
@@ -247,8 +248,10 @@ def test_a_store_that_is_down_stands_in_nobodys_way_and_the_log_says_so(ask, cap
     assert not [name for name in answers[0].headers if "RateLimit" in name]
     records = [record for record in caplog.records if record.name == "accounts.ratelimit"]
     assert len(records) == 3
-    assert records[0].levelname == "ERROR"
-    assert "Rate limit host is not enforced" in records[0].getMessage()
+    for record in records:
+        assert record.levelname == "ERROR"
+        assert "Rate limit host is not enforced" in record.getMessage()
+        assert record.exc_info is None
 
 
 def test_a_host_may_switch_the_limits_off(settings, ask, request_from):
@@ -337,8 +340,57 @@ def test_attempts_under_way_count_until_they_have_succeeded(request_from):
 
 
 @pytest.mark.usefixtures("broken_store")
-def test_without_its_store_no_attempt_is_made(request_from):
-    with pytest.raises(StoreUnavailable):
+def test_without_its_store_nothing_is_counted(request_from):
+    for reason in ("refused|refuses", "it failed less than a second ago"):
+        with pytest.raises(StoreUnavailable, match=reason):
+            count(request_from(), name="password", key="ana", rate=RATE)
+
+
+@pytest.mark.usefixtures("broken_store")
+def test_without_its_store_a_few_attempts_are_made_that_this_process_counts(request_from, caplog):
+    rate = Rate(limit=10, seconds=300)
+    for _ in range(2):
+        Attempts(request_from(), name="password", key="ana", rate=rate).succeed()
+    with pytest.raises(exceptions.Throttled) as caught:
+        Attempts(request_from(), name="password", key="ana", rate=rate)
+
+    assert 1 <= caught.value.wait <= 60
+    Attempts(request_from(), name="password", key="eve", rate=rate)
+    Attempts(request_from(), name="address", key="ana", rate=rate)
+    assert caplog.text.count("Rate limit password is each process's own") == 4
+
+
+@pytest.mark.usefixtures("broken_store")
+def test_a_host_may_let_attempts_go_uncounted(request_from, settings, caplog):
+    settings.ACCOUNTS = {"PASSWORD_FAIL_OPEN": True}
+
+    for _ in range(100):
+        Attempts(request_from(), name="password", key="ana", rate=RATE)
+
+    assert caplog.text.count("Rate limit password is not enforced") == 100
+
+
+def test_a_success_that_cannot_be_noted_is_one_all_the_same(request_from, settings, caplog):
+    attempt = Attempts(request_from(), name="password", key="ana", rate=RATE)
+    settings.CACHES = {"default": {"BACKEND": f"{__name__}.RefusingCache"}}
+
+    attempt.succeed()
+
+    assert "An attempt counts as failed" in caplog.text
+
+
+def test_the_success_of_an_attempt_that_was_not_counted_allows_no_other(request_from, settings):
+    working = settings.CACHES
+    settings.CACHES = {"default": {"BACKEND": f"{__name__}.RefusingCache"}}
+    attempt = Attempts(request_from(), name="password", key="ana", rate=RATE)
+    settings.CACHES = working
+    ratelimit._outage.end()
+
+    attempt.succeed()
+
+    for _ in range(2):
+        Attempts(request_from(), name="password", key="ana", rate=RATE)
+    with pytest.raises(exceptions.Throttled):
         Attempts(request_from(), name="password", key="ana", rate=RATE)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import ceil
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
@@ -18,9 +17,6 @@ from rest_framework.exceptions import Throttled
 
 from accounts import passwords
 from accounts.models import User
-from accounts.ratelimit import StoreUnavailable
-
-logger: Final = logging.getLogger(__name__)
 
 
 class LimitedMixin(forms.Form):
@@ -46,13 +42,6 @@ class LimitedMixin(forms.Form):
                 ),
                 code="throttled",
                 params={"minutes": ceil(self.retry_after / 60)},
-            ) from error
-        except StoreUnavailable as error:
-            self.status = 503
-            logger.exception("No password is checked: the rate limits' store is unavailable")
-            raise ValidationError(
-                _("Passwords cannot be checked at the moment. Try again later."),
-                code="unavailable",
             ) from error
 
 
