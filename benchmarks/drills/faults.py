@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import psutil
+
 from benchmarks.drills.project import Project
 
 PAUSE = (0.1, 0.6)
@@ -31,9 +33,12 @@ def striking(project: Project) -> Iterator[Counter[str]]:
 
 def _strike(project: Project, counts: Counter[str], done: threading.Event) -> None:
     faults = _faults(project)
-    while not done.wait(random.uniform(*PAUSE)):
+    while True:
         for name in random.sample(list(faults), len(faults)):
-            faults[name]()
+            try:
+                faults[name]()
+            except (LookupError, psutil.NoSuchProcess):
+                continue  # nobody to kill at the moment
             # After a moment in which nothing answers, or at once.
             done.wait(random.choice((0.0, 0.3)))
             project.postgresql.start()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
-from benchmarks.drills.client import Client
+from benchmarks.drills.client import NO_ANSWER, Answer, Client
+
+TRIES: Final = 100
+"""So often a question is asked that the server fails to answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +92,19 @@ def refreshed(login: Login, tokens: dict[str, str]) -> Login:
 def examine(logins: Sequence[Login], client: Client) -> Iterator[Remains]:
     """Look what is left of each login; its tokens are used for that."""
     for login, records in zip(logins, look_up(logins), strict=True):
-        access = client.user(login.access).status
-        yield Remains(records=records, access=access, refresh=client.refresh(login.refresh).status)
+        access = _verdict(partial(client.user, login.access))
+        refresh = _verdict(partial(client.refresh, login.refresh))
+        yield Remains(records=records, access=access, refresh=refresh)
+
+
+def _verdict(ask: Callable[[], Answer]) -> int:
+    """Ask until the answer is about the login; a server comes back with broken connections."""
+    for _ in range(TRIES):
+        status = ask().status
+        if status not in {500, NO_ANSWER}:
+            break
+        time.sleep(0.1)
+    return status
 
 
 def look_up(logins: Sequence[Login]) -> list[Records]:

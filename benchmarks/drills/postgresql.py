@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import time
@@ -61,15 +62,12 @@ class PostgreSQL:
         postmaster.wait()
 
     def kill_backend(self) -> None:
-        """Kill -9 one process that serves a connection: the postmaster restarts all of them."""
-        for child in psutil.Process(self._running().pid).children():
-            try:
-                serves = "[local]" in " ".join(child.cmdline())
-            except psutil.NoSuchProcess:
-                continue
-            if serves:
-                _kill(child)
-                return
+        """Kill -9 one process that serves a connection: the postmaster restarts all of them.
+
+        Raises ``LookupError`` if there is none.
+        """
+        children = psutil.Process(self._running().pid).children()
+        random.choice([child for child in children if _serves(child)]).kill()
 
     def stop_immediately(self) -> None:
         """Shut down in the mode ``immediate``: no checkpoint, no word to the clients."""
@@ -101,6 +99,14 @@ class PostgreSQL:
         # No TCP; the socket is as private as the data.
         command = [str(self._program), "-D", str(self.data), "-k", str(self.data), "-h", ""]
         return subprocess.Popen(command, user=self._user, stdout=self._log, stderr=self._log)
+
+
+def _serves(process: psutil.Process) -> bool:
+    """Whether this is the process of a connection, by the title that PostgreSQL gives it."""
+    try:
+        return "[local]" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _kill(process: psutil.Process) -> None:

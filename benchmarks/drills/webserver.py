@@ -50,10 +50,11 @@ class WebServer:
         raise TimeoutError(f"gunicorn does not start: {Path(self._log.name).read_text()[-2000:]}")
 
     def kill_worker(self) -> None:
-        """Kill -9 one worker process; the master begins another."""
-        workers = psutil.Process(self._master.pid).children()
-        if workers:
-            random.choice(workers).kill()
+        """Kill -9 one worker process; the master begins another.
+
+        Raises ``LookupError`` if there is none.
+        """
+        random.choice(psutil.Process(self._master.pid).children()).kill()
 
     def close(self) -> None:
         """Stop it, workers and all."""

@@ -1,0 +1,212 @@
+"""The drills of benchmarks/drills: they find nothing here, and they would find it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+
+from accounts import services, tokens
+from accounts.models import LogoutEvent, Session
+from benchmarks.drills import kills, logins, races
+from benchmarks.drills.client import Answer, Client
+from benchmarks.drills.kills import Case
+from benchmarks.drills.report import Report, Table
+
+pytestmark = pytest.mark.postgresql
+
+ROOT = Path(__file__).resolve().parent.parent
+PATH = "/api/v1/auth/logout"
+
+
+def command(drill: str, *options: str) -> list[str]:
+    return [sys.executable, "-m", f"benchmarks.drills.{drill}", *options]
+
+
+@pytest.fixture
+def client(live_server):
+    """A client of the project, served by threads of this process."""
+    return Client(host=live_server.thread.host, port=live_server.thread.port)
+
+
+@pytest.fixture
+def login(client):
+    return next(logins.begin(1))
+
+
+@pytest.fixture
+def report():
+    return Report(drill="races", machine="this one")
+
+
+# Nothing is lost
+
+
+@pytest.mark.parametrize(
+    ("drill", "options"),
+    [
+        ("kills", ["--logouts", "100"]),
+        ("races", ["--races", "40", "--rounds", "5"]),
+    ],
+)
+def test_a_short_drill_loses_nothing(drill, options, tmp_path):
+    file = tmp_path / "numbers.json"
+
+    done = subprocess.run(
+        command(drill, *options, "--json", str(file)),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Lost: 0" in done.stdout
+    assert json.loads(file.read_text())["lost"] == []
+
+
+def test_a_drill_that_is_told_to_stop_leaves_nothing_running():
+    with subprocess.Popen(command("kills"), cwd=ROOT, stdout=subprocess.DEVNULL) as drill:
+        process = psutil.Process(drill.pid)
+        begun = []
+        deadline = time.monotonic() + 60
+        while not any("gunicorn" in part for child in begun for part in child.cmdline()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+            begun = process.children()
+
+        drill.terminate()
+
+        assert drill.wait(60) == 143
+    assert len(begun) == 2
+    assert psutil.wait_procs(begun, timeout=10)[1] == []
+
+
+# What it would find
+
+
+def judged(login, client, statuses):
+    return kills.judge(Case(login, "asks once", statuses), next(logins.examine([login], client)))
+
+
+def test_an_acknowledged_logout_is_told_from_one_that_is_not_dead(client, login):
+    status = client.log_out(PATH, login.access).status
+    other = next(logins.begin(1))
+
+    assert judged(login, client, [status]) == "acknowledged"
+    assert judged(other, client, [status]) == "acknowledged, not dead"
+
+
+def test_a_login_that_was_let_be_is_told_from_one_that_ended_by_itself(client, login):
+    other = next(logins.begin(1))
+    client.log_out(PATH, other.access)
+
+    assert judged(login, client, []) == "whole"
+    assert judged(other, client, []) == "ended by nobody"
+
+
+@pytest.mark.parametrize("status", [0, 500])
+def test_a_lost_answer_is_no_loss(status, client, login):
+    client.log_out(PATH, login.access)
+
+    assert judged(login, client, [status]) == "ended, answer lost"
+    assert judged(next(logins.begin(1)), client, [status]) == "whole"
+
+
+def test_an_answer_that_says_something_else_is_a_loss(client, login):
+    client.log_out(PATH, login.access)
+
+    assert judged(login, client, [401, 200]) == "wrong answer"
+
+
+def record_again(login):
+    event = LogoutEvent.objects.get(session_id=login.sid)
+    event.pk = None
+    event._state.adding = True
+    event.save()
+
+
+def forget_the_blacklist(login):
+    BlacklistedToken.objects.filter(token__jti=login.refresh_jti).delete()
+
+
+@pytest.mark.parametrize("spoil", [record_again, forget_the_blacklist])
+def test_what_is_half_ended_is_a_loss(spoil, client, login):
+    client.log_out(PATH, login.access)
+    spoil(login)
+
+    assert judged(login, client, [500]) == "half ended"
+    assert judged(login, client, [200]) == "acknowledged, not dead"
+
+
+def delete_the_row(login):
+    Session.objects.filter(sid=login.sid).delete()
+
+
+def blacklist(login):
+    tokens.blacklist_jtis(*OutstandingToken.objects.values_list("jti", flat=True))
+
+
+def record(login):
+    session = Session.objects.select_related("user").get(sid=login.sid)
+    services.recording.record_each([session], cause=services.Cause())
+
+
+@pytest.mark.parametrize("spoil", [delete_the_row, blacklist, record])
+def test_one_of_the_changes_of_a_logout_alone_is_a_loss(spoil, client, login):
+    spoil(login)
+
+    assert judged(login, client, [500]) == "half ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Liar(Client):
+    """Told to log out, says that it has."""
+
+    def log_out(self, path, bearer, **body):
+        return Answer(200)
+
+
+def test_a_login_that_survives_a_race_is_a_loss(client, report):
+    races.race_logouts(Liar(host=client.host, port=client.port), 4, 1, report)
+
+    assert len(report.lost) == 4
+    assert all("refresh token 1" in loss for loss in report.lost)
+
+
+def test_races_that_go_well_are_no_loss(client, report):
+    races.race_logouts(client, 4, 2, report)
+    races.race_refreshes(client, 2, 5, report)
+
+    assert report.lost == []
+    assert [row["races"] for row in report.tables[0].rows.values()] == [1, 1, 1, 1]
+
+
+def test_parallel_refreshes_that_end_their_login_are_a_loss(client, report, settings):
+    settings.ACCOUNTS = {"REFRESH_GRACE": 0}
+
+    races.race_refreshes(client, 2, 5, report)
+
+    assert len(report.lost) == 2
+
+
+# The report
+
+
+def test_a_loss_fails_the_drill_and_is_told(report, tmp_path, capsys):
+    report.tables.append(Table(title="Tried", rows={"this": {"times": 12_345}}))
+    report.lost.append("the login")
+
+    assert report.finish(tmp_path / "numbers.json") == 1
+
+    said = capsys.readouterr()
+    assert "12,345" in said.out
+    assert "LOST: the login" in said.err
+    assert json.loads((tmp_path / "numbers.json").read_text())["lost"] == ["the login"]
