@@ -24,6 +24,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {  # Any: each key has a type of its own, b
     "ABSOLUTE_TIMEOUT": None,
     "MAX_SESSIONS": None,
     "REFRESH_GRACE": timedelta(seconds=10),
+    "SIGNING_KEY_FALLBACKS": (),
     "REAUTHENTICATION_MAX_AGE": timedelta(minutes=10),
     "REAUTHENTICATE_TO_END_OTHERS": "pages",
     "LOGOUT_RATE": "20/5m",
@@ -90,6 +91,14 @@ class Conf:
         value = self._duration("REFRESH_GRACE")
         if value is None:
             raise ValueError("must not be None; 0 allows no second answer")
+        return value
+
+    @property
+    def signing_key_fallbacks(self) -> tuple[str, ...]:
+        """Keys that sign no token and verify one still, or already: public ones if not of HMAC."""
+        value = tuple(self._list("SIGNING_KEY_FALLBACKS"))
+        if not all(isinstance(key, str) and key for key in value):
+            raise ValueError("must be a list of keys")
         return value
 
     @property

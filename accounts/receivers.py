@@ -120,6 +120,7 @@ def on_user_logged_out(request: HttpRequest | None, user: User | None, **kwargs:
         return
     client = ClientInfo.from_request(request)
     result = services.end_browser_session(user=user, session_key=session.session_key, client=client)
+    session.ended = True
     for event in result.events:
         _log(
             audit.Event.SESSION_LOGOUT,

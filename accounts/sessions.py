@@ -44,6 +44,9 @@ class SessionStore(DatabaseStore):
     logged_in: ClientInfo | None = None
     """The client that has just logged in; a receiver of ``user_logged_in`` says so."""
 
+    ended = False
+    """Whether the login that is about to be flushed has ended; a receiver says so."""
+
     _row: Session | None = None
 
     @classmethod
@@ -91,6 +94,9 @@ class SessionStore(DatabaseStore):
         if (key := session_key or self.session_key) is None:
             return
         row = self._row
+        if self.ended:
+            self.ended = False
+            return  # Another statement could fail, and the answer would be an error.
         if row is None or row.session_key != hash_key(key):
             row = self._rows(key).first()
         if row is not None and row.user_id is not None:

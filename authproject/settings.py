@@ -35,6 +35,7 @@ def _key(name: str) -> str:
 
 SECRET_KEY = _key("SECRET_KEY")
 JWT_SIGNING_KEY = _key("JWT_SIGNING_KEY")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -129,7 +130,11 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-ACCOUNTS = {**AAL1, "TRUSTED_PROXIES": env.list("TRUSTED_PROXIES", default=[])}
+ACCOUNTS = {
+    **AAL1,
+    "TRUSTED_PROXIES": env.list("TRUSTED_PROXIES", default=[]),
+    "SIGNING_KEY_FALLBACKS": env.list("JWT_SIGNING_KEY_FALLBACKS", default=[]),
+}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.JWTAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

@@ -14,6 +14,7 @@ EXPECTED_DEFAULTS = {
     "ABSOLUTE_TIMEOUT": None,
     "MAX_SESSIONS": None,
     "REFRESH_GRACE": timedelta(seconds=10),
+    "SIGNING_KEY_FALLBACKS": (),
     "REAUTHENTICATE_TO_END_OTHERS": {"pages"},
     "TRUSTED_PROXIES": frozenset(),
     "CLEAR_SITE_DATA": (),

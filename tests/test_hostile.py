@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
+import logging
 import re
 import socket
 import string
@@ -12,8 +14,9 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import jwt
 import pytest
@@ -986,6 +989,170 @@ def test_random_claims_under_our_own_signature_end_nothing(wire, login, claim, v
         transaction.set_rollback(True)  # the next example meets the same login
 
     assert after == before
+
+
+# The list of logins
+
+
+@example
+@given(cursor=st.text(max_size=200) | st.binary(max_size=100), packed=st.booleans())
+def test_a_random_cursor_shows_a_page_or_none(wire, login, cursor, packed):
+    raw = cursor if isinstance(cursor, bytes) else cursor.encode(errors="replace")
+    before = rows()
+
+    value = urlsafe_b64encode(raw) if packed else raw
+    response = wire.send(f"sessions?cursor={quote(value)}", bearer=login.access, method="GET")
+
+    if response.status_code != 200:
+        assert wire.refuses(response, 404)
+    assert rows() == before
+
+
+@example
+@given(
+    position=st.text(max_size=60) | st.datetimes().map(str),
+    offset=st.integers() | st.text(max_size=10),
+    reverse=st.integers() | st.text(max_size=3),
+)
+def test_a_cursor_of_random_parts_shows_a_page_or_none(wire, login, position, offset, reverse):
+    before = rows()
+
+    parts = {"p": position.encode(errors="replace"), "o": offset, "r": reverse}
+    cursor = urlsafe_b64encode(urlencode(parts, errors="replace").encode()).decode()
+    response = wire.send(f"sessions?cursor={quote(cursor)}", bearer=login.access, method="GET")
+
+    if response.status_code != 200:
+        assert wire.refuses(response, 404)
+    assert rows() == before
+
+
+@example
+@given(sid=st.text(min_size=1, max_size=80) | st.uuids().map(str))
+def test_a_random_id_ends_no_login(wire, login, sid):
+    before = rows()
+
+    path = f"sessions/{quote(sid.replace('/', '_').encode(errors='replace'))}"
+    assert wire.refuses(wire.send(path, bearer=login.access, method="DELETE"), 404)
+    assert wire.refuses(wire.send(path, method="DELETE"), 401)
+
+    assert rows() == before
+
+
+@example
+@given(header=header_text, scheme=st.booleans())
+def test_random_text_as_authorization_shows_and_ends_no_login(wire, login, header, scheme):
+    before = rows()
+
+    headers = {"Authorization": f"Bearer {header}" if scheme else header}
+    assert wire.refuses(wire.send("sessions", headers=headers, method="GET"), 401)
+    path = f"sessions/{login.access.sid}"
+    assert wire.refuses(wire.send(path, headers=headers, method="DELETE"), 401)
+
+    assert rows() == before
+
+
+@pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
+def test_a_forged_access_token_shows_and_ends_no_login(wire, forge, login):
+    forged = forge(login.access)
+    before = rows()
+
+    assert wire.refuses(wire.send("sessions", bearer=forged, method="GET"), 401)
+    path = f"sessions/{login.access.sid}"
+    assert wire.refuses(wire.send(path, bearer=forged, method="DELETE"), 401)
+
+    assert rows() == before
+
+
+# The log
+
+
+@pytest.fixture
+def log():
+    """Everything that is logged, as the project writes it to the standard error."""
+    stream = io.StringIO()
+    handlers = {}
+    for name, formatter in (("", "text"), ("accounts.audit", "json")):
+        handlers[name] = logging.StreamHandler(stream)
+        form = django_settings.LOGGING["formatters"][formatter]
+        handlers[name].setFormatter(logging.Formatter(form["format"], style=form["style"]))
+        logging.getLogger(name).addHandler(handlers[name])
+    yield stream
+    for name, handler in handlers.items():
+        logging.getLogger(name).removeHandler(handler)
+
+
+TEXT_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (WARNING|ERROR) django\.[\w.]+ .*")
+SECRET = "Hush5ecret"
+FORGED = '{"event": "authn_login_success"}'
+FORGING = [
+    f"a\r\n{FORGED}",
+    f"\n{FORGED}\n",
+    f"\x1b[2K\r{FORGED}",
+    "\x1b]0;title\x07\x9b31m",
+    f"\x85{FORGED}\u2028{FORGED}\u2029",
+    "\u202etxet",
+    f'", "event": "{FORGED}',
+    "%s %(message)s {asctime}",
+]
+forging = st.sampled_from(FORGING) | st.text(max_size=60)
+
+
+@example
+@given(agent=forging, request_id=forging, path=forging, name=forging)
+def test_no_line_of_the_log_is_forged_and_none_holds_a_secret(
+    wire, log, user, agent, request_id, path, name
+):
+    log.seek(0)
+    log.truncate()
+    # As a server hands on bytes that are no Latin-1.
+    headers = {
+        name: value.encode(errors="replace").decode("latin-1")
+        for name, value in {"User-Agent": agent, "X-Request-ID": request_id}.items()
+    }
+    forged = f"{SECRET}.{SECRET}.{SECRET}"
+    grant = {"grant_type": "password", "username": name, "password": SECRET}
+
+    wire.send("logout", {"token": forged}, bearer=forged, headers=headers)
+    wire.send("token", grant, headers=headers)
+    wire.send("token", {"grant_type": "refresh_token", "refresh_token": forged}, headers=headers)
+    wire.send(f"sessions/{quote(path.encode(errors='replace'))}", method="DELETE", headers=headers)
+    wire.send(f"nowhere/{quote(path.encode(errors='replace'))}", headers=headers)
+
+    lines = log.getvalue().removesuffix("\n").split("\n")
+    security = [json.loads(line) for line in lines if line.startswith("{")]
+    others = [line for line in lines if not line.startswith("{")]
+    # Where the path has a slash there is no such route, and nothing of ours to log.
+    assert len(security) == (3 if "/" in path or not path else 4)
+    assert {entry["event"] for entry in security} == {"session_logout", "authn_login_fail"}
+    assert all(TEXT_LINE.fullmatch(line) for line in others)
+    assert all(line.isascii() and line.isprintable() for line in lines)
+    assert SECRET not in log.getvalue()
+
+
+# The address
+
+
+trusted = st.sampled_from(["127.0.0.1", "10.0.0.1", "10.255.255.255:443", " 10.1.2.3 "])
+untrusted = st.ip_addresses(v=4).filter(
+    lambda address: not any(address in ip_network(net) for net in ("127.0.0.0/8", "10.0.0.0/8"))
+)
+claims = st.lists(st.ip_addresses().map(str) | st.text(st.characters(max_codepoint=255)))
+
+
+@example
+@given(claimed=claims, client=untrusted, proxies=st.lists(trusted, max_size=3))
+def test_an_address_is_believed_of_trusted_proxies_alone(
+    wire, settings, security_log, caplog, claimed, client, proxies
+):
+    forwarded = {"X-Forwarded-For": ",".join([*claimed, str(client), *proxies])}
+    caplog.clear()
+
+    wire.send("logout", headers=forwarded)
+    settings.ACCOUNTS = {**settings.ACCOUNTS, "TRUSTED_PROXIES": ["127.0.0.0/8", "10.0.0.0/8"]}
+    wire.send("logout", headers=forwarded)
+    settings.ACCOUNTS = {**settings.ACCOUNTS, "TRUSTED_PROXIES": []}
+
+    assert [line["source_ip"] for line in security_log()] == ["127.0.0.1", str(client)]
 
 
 # What only the wire can carry

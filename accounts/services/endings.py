@@ -194,8 +194,12 @@ def password_changed(*, user: User) -> None:
 
 def password_disabled(*, user: User) -> None:
     """End the logins of a user who may just have lost the password that they began with."""
-    end = partial(after_request, partial(end_outdated, user=user))
-    transaction.on_commit(end, using=database())
+
+    def end() -> None:
+        after_request(partial(end_outdated, user=user))
+
+    # Not to fail what has been committed: the outdated logins are refused all the same.
+    transaction.on_commit(end, using=database(), robust=True)
 
 
 def keep_session(*, session: Session | None, user: User) -> None:

@@ -167,12 +167,22 @@ def _rotate_once(user: User, session: Session, token: RefreshToken) -> RefreshTo
     with transaction.atomic(using=database()):
         if _rotate(session, token.jti, successor):
             _succeed(user, token, successor)
+            _renew_hash(user, session)
             return successor
     # Overtaken: the login has been refreshed, or has ended.
     overtaken = find_login(token=token).session
     if overtaken is None:
         raise TokenRevoked
     return tokens.rotated(token, overtaken)
+
+
+def _renew_hash(user: User, session: Session) -> None:
+    """Let a login outlive the ``SECRET_KEY`` that it began with, as Django does a browser's."""
+    current = user.get_session_auth_hash()
+    if session.auth_hash != current:
+        # Unless it has changed the password meanwhile.
+        outdated = Session.objects.filter(pk=session.pk, auth_hash=session.auth_hash)
+        outdated.update(auth_hash=current)
 
 
 def _succeed(user: User, token: RefreshToken, successor: RefreshToken) -> None:

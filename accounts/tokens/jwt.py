@@ -6,8 +6,9 @@ import re
 import uuid
 from copy import copy
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+import jwt
 from django.conf import settings
 from django.utils import timezone
 from rest_framework_simplejwt import exceptions as simplejwt
@@ -17,6 +18,7 @@ from rest_framework_simplejwt.tokens import AccessToken as SimpleJWTAccessToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 from rest_framework_simplejwt.tokens import Token as SimpleJWTToken
 
+from accounts.conf import conf
 from accounts.exceptions import TokenExpired, TokenInvalid
 from accounts.models import Session, User
 
@@ -27,6 +29,25 @@ SESSION_CLAIM: Final = "sid"
 VERSION_CLAIM: Final = "ver"
 
 
+class _Backend(TokenBackend):
+    """SimpleJWT's own, which verifies with the keys of before and after as well."""
+
+    def __init__(self, backend: TokenBackend) -> None:
+        vars(self).update(vars(backend))
+
+    def get_verifying_key(self, token: SimpleJWTToken) -> Any:  # Any: as in SimpleJWT
+        """Return the key that has signed a token; where none has, the current one refuses it."""
+        current = super().get_verifying_key(token)
+        fallbacks = conf.signing_key_fallbacks
+        for key in (current, *map(self._prepare_key, fallbacks)) if fallbacks else ():
+            try:
+                jwt.PyJWS().decode_complete(token, key, algorithms=[self.algorithm])  # type: ignore[arg-type] # it is raw
+            except jwt.InvalidTokenError:
+                continue
+            return key
+        return current
+
+
 if TYPE_CHECKING:
     _TokenBase = SimpleJWTToken
 else:
@@ -35,6 +56,10 @@ else:
 
 class _LoginClaims(_TokenBase):
     """The claims that say which login a token belongs to."""
+
+    @property
+    def token_backend(self) -> TokenBackend:
+        return _Backend(super().token_backend)
 
     @property
     def sid(self) -> uuid.UUID | None:

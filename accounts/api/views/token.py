@@ -102,7 +102,8 @@ class TokenView(ContractView):
         except TokenRevoked as error:  # gone or deactivated while the password was checked
             raise OAuthError("Wrong credentials", "invalid_grant") from error
         self.event = audit.Event.LOGIN_SUCCESS
-        user_logged_in.send(sender=type(user), request=request._request, user=user)
+        # What a receiver does wrong is its own affair, for the login has begun.
+        user_logged_in.send_robust(sender=type(user), request=request._request, user=user)
         return pair
 
     def _refresh(self, request: Request) -> services.TokenPair:
