@@ -831,3 +831,27 @@ def test_a_named_login_that_has_ended_is_a_200_where_the_api_asks(
 
     assert answer.status_code == 200
     assert not LogoutEvent.objects.exists()
+
+
+@pytest.mark.parametrize("revoked", [True, False])
+def test_a_plain_token_that_is_revoked_is_a_200_where_the_api_asks(
+    settings, call, user, phone, revoked
+):
+    settings.ACCOUNTS = {"REAUTHENTICATE_TO_END_OTHERS": True}
+    plain = SimpleJWTRefreshToken.for_user(user)
+    if revoked:
+        plain.blacklist()
+
+    answer = call("POST", "/logout", phone.access, f'{{"token": "{plain}"}}')
+
+    assert answer.status_code == (200 if revoked else 403)
+    assert not LogoutEvent.objects.exists()
+
+
+def test_the_logout_of_a_user_deactivated_by_queryset_ends_everything(call, user, phone, laptop):
+    type(user).objects.update(is_active=False)
+
+    assert call("POST", "/logout", phone.access).status_code == 200
+
+    assert not Session.objects.exists()
+    assert LogoutEvent.objects.get().reason == "user_deactivated"

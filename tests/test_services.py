@@ -1355,3 +1355,9 @@ def test_what_ends_after_a_request_leaves_no_connection_open(rf, user, phone):
 
     assert seen == ["401 Unauthorized", None]
     assert LogoutEvent.objects.get().reason == "password_changed"
+
+
+def test_a_plain_token_has_no_login_that_a_password_could_end(user):
+    services.keep_session(session=None, user=user)
+
+    assert not Session.objects.exists()

@@ -171,9 +171,7 @@ def _rotate_once(user: User, session: Session, token: RefreshToken) -> RefreshTo
             return successor
     # Overtaken: the login has been refreshed, or has ended.
     overtaken = find_login(token=token).session
-    if overtaken is None:
-        raise TokenRevoked
-    return tokens.rotated(token, overtaken)
+    return tokens.rotated(token, cast("Session", overtaken))
 
 
 def _renew_hash(user: User, session: Session) -> None:

@@ -6,7 +6,7 @@ import re
 import uuid
 from copy import copy
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 import jwt
 from django.conf import settings
@@ -223,8 +223,7 @@ def rotated(token: RefreshToken, session: Session) -> RefreshToken:
     """Return the successor that a login's previous refresh token has got, once more."""
     successor = rotate(token)
     successor[api_settings.JTI_CLAIM] = session.refresh_jti
-    if session.rotated_at is None:
-        raise ValueError("the login has not been refreshed")
-    successor["iat"] = int(session.rotated_at.timestamp())
+    rotated_at = cast("datetime", session.rotated_at)  # it has been refreshed
+    successor["iat"] = int(rotated_at.timestamp())
     successor["exp"] = int(session.expire_date.timestamp())
     return successor
