@@ -848,6 +848,7 @@ def test_a_plain_token_that_is_revoked_is_a_200_where_the_api_asks(
     assert not LogoutEvent.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_logout_of_a_user_deactivated_by_queryset_ends_everything(call, user, phone, laptop):
     type(user).objects.update(is_active=False)
 
