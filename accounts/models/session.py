@@ -1,4 +1,4 @@
-"""The rows: a login, the version of a user's tokens, and the record of what ended."""
+"""The row of a login."""
 
 from __future__ import annotations
 
@@ -8,28 +8,20 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from django.conf import settings
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.sessions.base_session import AbstractBaseSession
-from django.db import IntegrityError, connections, models, router, transaction
-from django.db.models import F, Q
+from django.db import models, router
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from accounts.clients import USER_AGENT_MAX_LENGTH, device_name
 from accounts.conf import TOUCH_INTERVAL, conf
-from accounts.exceptions import AppendOnly
+from accounts.models.event import LogoutEvent
+from accounts.models.user import User
 
 if TYPE_CHECKING:
-    # What the type checker takes the host's AUTH_USER_MODEL for.
-    from django.contrib.auth.models import User
     from django.contrib.sessions.backends.db import SessionStore
-else:
-    User = AbstractBaseUser
-
-
-USERNAME_MAX_LENGTH: Final = 254
-"""Of a name on record, as of an e-mail address; a longer one is cut."""
 
 
 def hash_key(session_key: str) -> str:
@@ -38,14 +30,6 @@ def hash_key(session_key: str) -> str:
     A key is 32 random characters, so its hash cannot be searched for it.
     """
     return hashlib.sha256(session_key.encode(errors="replace")).hexdigest()
-
-
-def password_hashes(user: User) -> list[str]:
-    """Return the hashes that a login of this user may carry: a changed password ends it.
-
-    With ``SECRET_KEY`` and with each of ``SECRET_KEY_FALLBACKS``, as Django's own sessions do.
-    """
-    return [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
 
 
 class SessionQuerySet(models.QuerySet["Session"]):
@@ -240,167 +224,3 @@ ENGINE_FIELDS: Final = (
     "user_agent",
 )
 """The columns that the session engine may change in a row that exists."""
-
-
-class TokenVersionQuerySet(models.QuerySet["TokenVersion"]):
-    """Each user's row is also the lock that log-ins and the end of all logins take turns on."""
-
-    def lock(self, user_id: Any) -> TokenVersion:  # Any: as the host's key is
-        """Return the user's row, made if it is missing, locked until the transaction ends.
-
-        With it the user as they are now, whatever was read before the lock.
-        """
-        features = connections[router.db_for_write(self.model)].features
-        of = ("self",) if features.has_select_for_update_of else ()
-        rows = self.select_for_update(of=of).select_related("user")
-        return rows.get_or_create(user_id=user_id)[0]
-
-    def raise_version(self, user: User) -> None:
-        """Make every token of the user, minted until now, worthless; locks as ``lock()`` does."""
-        version = self.filter(user=user)
-        # A user who was read together with their version may be known to have none.
-        known_missing = user._state.fields_cache.get("token_version", user) is None
-        if known_missing or not version.update(version=F("version") + 1):
-            try:
-                with transaction.atomic(using=router.db_for_write(self.model)):
-                    self.create(user=user, version=1)
-            except IntegrityError:  # made in this very moment
-                version.update(version=F("version") + 1)
-
-
-class TokenVersion(models.Model):
-    """The version that a user's tokens have to carry; a token without one has version 0."""
-
-    user = models.OneToOneField(
-        settings.AUTH_USER_MODEL,
-        models.CASCADE,
-        primary_key=True,
-        related_name="token_version",
-        verbose_name=_("user"),
-    )
-    version = models.PositiveIntegerField(_("version"), default=0)
-
-    objects = TokenVersionQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("token version")
-        verbose_name_plural = _("token versions")
-
-    def __str__(self) -> str:
-        return str(self.version)
-
-
-class LogoutEventQuerySet(models.QuerySet["LogoutEvent"]):
-    """The record: rows are added and read."""
-
-    def update(self, **kwargs: Any) -> int:  # Any: Django's own signature
-        """Refuse: what is on record stays as it was recorded."""
-        raise AppendOnly
-
-    def delete(self) -> tuple[int, dict[str, int]]:
-        """Refuse: what is on record stays."""
-        raise AppendOnly
-
-    def bulk_create(self, *args: Any, **kwargs: Any) -> list[LogoutEvent]:  # Any: as above
-        """Record events; a recorded one cannot be written over."""
-        if kwargs.get("update_conflicts"):
-            raise AppendOnly
-        return super().bulk_create(*args, **kwargs)
-
-
-class LogoutEvent(models.Model):
-    """One end of one or more logins, as it was recorded with the change itself."""
-
-    class Scope(models.TextChoices):
-        """What ends: this login, all but this one, this one with all refresh tokens, or all."""
-
-        SESSION = "session", _("this login")
-        OTHERS = "others", _("other logins")
-        REFRESH_TOKENS = "refresh_tokens", _("refresh tokens")
-        GLOBAL = "global", _("all logins")
-
-    class Initiator(models.TextChoices):
-        """Who began it; the values of CAEP's ``initiating_entity``."""
-
-        USER = "user", _("user")
-        ADMIN = "admin", _("administrator")
-        POLICY = "policy", _("policy")
-        SYSTEM = "system", _("system")
-
-    class Reason(models.TextChoices):
-        """Why logins ended."""
-
-        LOGOUT = "logout", _("logged out")
-        EXPIRED = "expired", _("expired")
-        IDLE_TIMEOUT = "idle_timeout", _("unused for too long")
-        ABSOLUTE_TIMEOUT = "absolute_timeout", _("lasted too long")
-        MAX_SESSIONS = "max_sessions", _("too many logins")
-        DISCARDED = "discarded", _("browser session discarded")
-        PASSWORD_CHANGED = "password_changed", _("password changed")
-        USER_DEACTIVATED = "user_deactivated", _("user deactivated")
-        USER_DELETED = "user_deleted", _("user deleted")
-        TOKEN_REUSED = "token_reused", _("refresh token used again")
-        COMPROMISED = "compromised", _("account compromised")
-        ADMINISTRATIVE = "administrative", _("ended by an administrator")
-
-    occurred_at = models.DateTimeField(_("time"), default=timezone.now)
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.SET_NULL,
-        null=True,
-        related_name="+",
-        verbose_name=_("user"),
-    )
-    username = models.CharField(_("username"), max_length=USERNAME_MAX_LENGTH, db_index=True)
-    actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.SET_NULL,
-        null=True,
-        related_name="+",
-        verbose_name=_("actor"),
-    )
-    initiator = models.CharField(_("initiator"), max_length=6, choices=Initiator)
-    reason = models.CharField(_("reason"), max_length=32, choices=Reason)
-    scope = models.CharField(_("scope"), max_length=14, choices=Scope)
-    session_id = models.UUIDField(_("session id"), null=True, db_index=True)
-    token_jti = models.CharField(_("token id"), max_length=255, blank=True)
-    sessions_ended = models.PositiveIntegerField(_("sessions ended"))
-    tokens_revoked = models.PositiveIntegerField(_("tokens revoked"))
-    ip_address = models.GenericIPAddressField(_("IP address"), null=True, db_index=True)
-    user_agent = models.CharField(_("user agent"), max_length=USER_AGENT_MAX_LENGTH, blank=True)
-    request_id = models.CharField(_("request id"), max_length=64, blank=True)
-
-    objects = LogoutEventQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("logout event")
-        verbose_name_plural = _("logout events")
-        indexes = [models.Index(fields=["occurred_at", "id"], name="accounts_event_time")]
-
-    def __str__(self) -> str:
-        return f"{self.username} {self.occurred_at:%Y-%m-%d %H:%M:%S}"
-
-    def save(self, **kwargs: Any) -> None:  # Any: Django's own arguments, passed on
-        """Record the event; a recorded one cannot be saved again."""
-        if not self._state.adding:
-            raise AppendOnly
-        super().save(**{**kwargs, "force_insert": True})
-
-    def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
-        """Refuse: what is on record stays."""
-        raise AppendOnly
-
-
-class Counter(models.Model):
-    """One count of ``accounts.counters``, under the key that its reader has made."""
-
-    key = models.CharField(primary_key=True, max_length=250)
-    value = models.BigIntegerField()
-    expires = models.BigIntegerField(null=True, db_index=True)
-    """Seconds since the epoch; None if never."""
-
-    class Meta:
-        default_permissions = ()  # nobody works with these rows
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.value}"
