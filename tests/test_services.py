@@ -32,6 +32,7 @@ pytestmark = pytest.mark.django_db
 BLACKLISTING = (
     'INSERT INTO "token_blacklist_blacklistedtoken"',
     'INSERT OR IGNORE INTO "token_blacklist_blacklistedtoken"',
+    "WITH recorded AS (",
 )
 
 

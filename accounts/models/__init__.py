@@ -2,6 +2,7 @@
 
 from accounts.models.counter import Counter as Counter
 from accounts.models.event import USERNAME_MAX_LENGTH as USERNAME_MAX_LENGTH
+from accounts.models.event import AuditChain as AuditChain
 from accounts.models.event import LogoutEvent as LogoutEvent
 from accounts.models.event import LogoutEventQuerySet as LogoutEventQuerySet
 from accounts.models.session import Session as Session

@@ -95,13 +95,22 @@ class LogoutEvent(models.Model):
     ip_address = models.GenericIPAddressField(_("IP address"), null=True, db_index=True)
     user_agent = models.CharField(_("user agent"), max_length=USER_AGENT_MAX_LENGTH, blank=True)
     request_id = models.CharField(_("request id"), max_length=64, blank=True)
+    # The proof, see ``accounts.services.chains``; none where an older release recorded the event.
+    chain = models.PositiveSmallIntegerField(null=True, editable=False)
+    number = models.PositiveBigIntegerField(null=True, editable=False)
+    # The database's own default is for the processes of that release, while both are running.
+    seal = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
+    digest = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
 
     objects = LogoutEventQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("logout event")
         verbose_name_plural = _("logout events")
-        indexes = [models.Index(fields=["occurred_at", "id"], name="accounts_event_time")]
+        indexes = [
+            models.Index(fields=["occurred_at", "id"], name="accounts_event_time"),
+            models.Index(fields=["chain", "number"], name="accounts_event_chain"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.username} {self.occurred_at:%Y-%m-%d %H:%M:%S}"
@@ -115,3 +124,23 @@ class LogoutEvent(models.Model):
     def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Refuse: what is on record stays."""
         raise AppendOnly
+
+
+class AuditChain(models.Model):
+    """Where one chain of the record begins and ends; see ``accounts.services.chains``.
+
+    ``entries`` is the number of its newest entry and ``nonce`` the value that only this row knows.
+    ``pruned`` is the number of the last entry that was pruned, ``pruned_seal`` its seal. Events
+    with an id up to ``unproved_until`` may be without a proof. ``mark`` vouches for these three.
+    """
+
+    number = models.PositiveSmallIntegerField(primary_key=True)
+    entries = models.PositiveBigIntegerField(default=0)
+    nonce = models.CharField(max_length=32)
+    pruned = models.PositiveBigIntegerField(default=0)
+    pruned_seal = models.CharField(max_length=64)
+    unproved_until = models.BigIntegerField(default=0)
+    mark = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return str(self.number)

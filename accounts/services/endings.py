@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts import tokens
 from accounts.conf import conf
@@ -61,7 +62,7 @@ def end_others(*, keep: Session, cause: Cause) -> LogoutResult:
     this = Session.objects.primary().of(user).filter(pk=keep.pk)
     try:
         with transaction.atomic(using=database()):
-            sessions_ended, tokens_revoked = delete_others(user, this)
+            sessions_ended, tokens_revoked = delete_others(user, this, sid=keep.sid)
             if not sessions_ended and not tokens_revoked:
                 return UNCHANGED
             return record(
@@ -76,16 +77,17 @@ def end_others(*, keep: Session, cause: Cause) -> LogoutResult:
         return UNCHANGED
 
 
-def delete_others(user: User, this: QuerySet[Session]) -> tuple[int, int]:
-    """Delete all rows of a user but this one, and revoke their tokens.
+def delete_others(user: User, this: QuerySet[Session], *, sid: uuid.UUID) -> tuple[int, int]:
+    """Delete all rows of a user but this one, of this ``sid``, and revoke their tokens.
 
     Returns how many logins ended, and how many tokens were revoked. Raises ``AlreadyEnded``.
     """
     TokenVersion.objects.lock(user.pk)
     # Not locked: the rows of a user are locked in one order only, that of a single statement.
-    if (kept := this.only("pk").first()) is None:
+    others = Session.objects.of(user).exclude(sid=sid).filter(Exists(this))
+    sessions_ended, _ = others.delete()
+    if not sessions_ended and not this.exists():
         raise AlreadyEnded
-    sessions_ended, _ = Session.objects.of(user).exclude(pk=kept.pk).delete()
     # Read anew, for a refresh beside this may have rotated it.
     return sessions_ended, tokens.blacklist_all(user, keep=this.values("refresh_jti"))
 

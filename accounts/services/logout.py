@@ -66,7 +66,7 @@ def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> 
 
 
 def _end_session(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
-    jtis = [token.jti for token in presented]
+    jtis = []
     ended = _browser(session_key)
     if presented[0].sid is None:
         if tokens.is_blacklisted(presented[0]):
@@ -79,8 +79,7 @@ def _end_session(user: User, presented: Sequence[LoginToken], session_key: str) 
         jtis.append(session.refresh_jti)
         ended |= Q(pk=session.pk)
     sessions_ended, _ = Session.objects.of(user).filter(ended).delete()
-    tokens.record(user, *presented)
-    tokens_revoked = tokens.blacklist_jtis(*jtis)
+    tokens_revoked = tokens.blacklist(user, presented, *jtis)
     if not tokens_revoked:
         # A token without a row, and a request beside this one was first.
         raise AlreadyEnded
@@ -111,25 +110,23 @@ def _end_refresh_tokens(
     if sid is not None:
         ended |= Q(sid=sid)
     sessions_ended = _delete_if_named(user, presented, ended)
-    tokens.record(user, *presented)
-    return sessions_ended, tokens.blacklist_all(user)
+    return sessions_ended, tokens.blacklist_all(user, presented=presented)
 
 
 def _end_all(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
     TokenVersion.objects.raise_version(user)
     sessions_ended = _delete_if_named(user, presented, Q())
-    tokens.record(user, *presented)
-    return sessions_ended, tokens.blacklist_all(user)
+    return sessions_ended, tokens.blacklist_all(user, presented=presented)
 
 
 def _end_others(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
     named = presented[0]
     if named.sid is not None:
-        return delete_others(user, tokens.named_login(named, user))
+        return delete_others(user, tokens.named_login(named, user), sid=named.sid)
     TokenVersion.objects.lock(user.pk)
-    if tokens.is_blacklisted(named):
+    sessions_ended, _ = Session.objects.of(user).filter(~tokens.blacklisted(named.jti)).delete()
+    if not sessions_ended and tokens.is_blacklisted(named):
         raise AlreadyEnded
-    sessions_ended, _ = Session.objects.of(user).delete()
     return sessions_ended, tokens.blacklist_all(user, keep=[named.jti])
 
 

@@ -6,12 +6,16 @@ Each function here removes one batch in one short transaction. A batch begins at
 that the one before came to, so that all of them together read a table once. On PostgreSQL it waits
 for nobody: a row that a request holds is left for the next run. What is removed has run out in the
 very moment it is removed, for the DELETE itself looks again.
+
+The record is pruned chain by chain, the oldest entries first, so that what is left can still be
+checked; see ``accounts.services.chains``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from itertools import takewhile
+from typing import Any, TypeVar, cast
 
 from django.db import connections, transaction
 from django.db.models import (
@@ -27,11 +31,14 @@ from django.db.models import (
 from django.utils import timezone
 
 from accounts.conf import conf
-from accounts.models import LogoutEvent, Session
+from accounts.models import AuditChain, LogoutEvent, Session
+from accounts.services import chains
 from accounts.services.transactions import database, retried
 from accounts.tokens import expiry
 
 Key = str | int
+
+M = TypeVar("M", bound=Model)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +75,19 @@ def prune_sessions(*, size: int, after: Key | None = None) -> Batch:
 
 @retried
 def prune_events(*, size: int, after: Key | None = None) -> Batch:
-    """Remove a batch of ``old_events()``, of ``size`` rows."""
-    return _prune(old_events(), size=size, after=after)
+    """Remove a batch of ``old_events()``, of ``size`` rows at most.
+
+    Those without a proof come first, by their keys; then each chain, by its name.
+    """
+    if isinstance(after, str):
+        return _prune_chain(int(after), size=size)
+    with transaction.atomic(using=database()):
+        _allow_deletion()
+        batch = _prune(old_events().filter(chain=None), size=size, after=after)
+        _forbid_deletion()
+    if batch.last is not None:
+        return batch
+    return Batch(removed=batch.removed, last=_next_chain())
 
 
 @retried
@@ -87,6 +105,80 @@ def prune_tokens(*, size: int, after: Key | None = None) -> Batch:
         # One that another transaction held a moment ago may be blacklisted still.
         removed = _remove(unlisted, known=listed.model)
     return Batch(removed=removed, last=last)
+
+
+def _prune_chain(number: int, *, size: int) -> Batch:
+    """Remove the oldest entries of a chain, and note in it where that came to."""
+    removed = 0
+    with transaction.atomic(using=database()):
+        chain = _lock(AuditChain.objects.using(database()).filter(pk=number)).first()
+        if chain is not None and (newest := _last_old(chain, size)) is not None:
+            entries = LogoutEvent.objects.using(database()).filter(chain=chain.pk)
+            _allow_deletion()
+            removed = _remove(entries.filter(number__gt=chain.pruned, number__lte=newest.number))
+            _forbid_deletion()
+            was_marked = chains.is_marked(chain)
+            chain.pruned, chain.pruned_seal = cast("int", newest.number), newest.seal
+            if was_marked:
+                chains.mark(chain)
+            else:
+                # What somebody did to the chain stays to be seen.
+                chain.mark = ""
+            chain.save(using=database(), update_fields=["pruned", "pruned_seal", "mark"])
+    # A shorter batch was the last of its chain, or somebody holds what comes next.
+    return Batch(removed=removed, last=_next_chain(number if removed == size else number + 1))
+
+
+def _last_old(chain: AuditChain, size: int) -> LogoutEvent | None:
+    """Return the last of the next entries of a chain that are old, and that nobody holds."""
+    entries = LogoutEvent.objects.using(database()).filter(chain=chain.pk, number__gt=chain.pruned)
+    page = list(entries.order_by("number", "pk").only("number", "seal")[:size])
+    if not page:
+        return None
+    old = old_events().filter(chain=chain.pk, number__gt=chain.pruned, number__lte=page[-1].number)
+    free = set(_lock(old).values_list("pk", flat=True))
+    last = None
+    for event in takewhile(lambda event: event.pk in free, page):
+        last = event
+    return last
+
+
+def _lock(rows: QuerySet[M]) -> QuerySet[M]:
+    """Lock what nobody else holds; elsewhere than on PostgreSQL all of it."""
+    return rows.select_for_update(skip_locked=connections[database()].vendor == "postgresql")
+
+
+def _next_chain(first: int = 0) -> str | None:
+    """Return the name of the next chain that begins with an old entry."""
+    entries = LogoutEvent.objects.filter(chain=OuterRef("pk"), number__gt=OuterRef("pruned"))
+    oldest = entries.order_by("number", "pk").values("pk")[:1]
+    found = (
+        AuditChain.objects.using(database())
+        .filter(pk__gte=first)
+        .annotate(oldest=Subquery(oldest))
+        .filter(Exists(old_events().filter(pk=OuterRef("oldest"))))
+    )
+    number = found.order_by("pk").values_list("pk", flat=True).first()
+    return None if number is None else str(number)
+
+
+def _allow_deletion() -> None:
+    """Tell PostgreSQL, which guards the record, that this transaction prunes it (migration 0006).
+
+    Only this one: what else uses the connection later is refused as before.
+    """
+    _set_pruning("on")
+
+
+def _forbid_deletion() -> None:
+    """Take that back: the caller's transaction may go on."""
+    _set_pruning("off")
+
+
+def _set_pruning(state: str) -> None:
+    if connections[database()].vendor == "postgresql":
+        with connections[database()].cursor() as cursor:
+            cursor.execute("SELECT set_config('accounts.pruning', %s, true)", [state])
 
 
 def _prune(doomed: QuerySet[Any], *, size: int, after: Key | None) -> Batch:

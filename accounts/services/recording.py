@@ -11,6 +11,7 @@ from django.db import transaction
 
 from accounts.clients import ClientInfo
 from accounts.models import USERNAME_MAX_LENGTH, LogoutEvent, Session, User
+from accounts.services import chains
 from accounts.services.transactions import database
 from accounts.signals import login_ended
 
@@ -61,7 +62,10 @@ def record(
     event.token_jti = token_jti
     event.sessions_ended = sessions_ended
     event.tokens_revoked = tokens_revoked
-    event.save()
+    # One transaction, if none is open, for the place in the chain and the entry that takes it.
+    with transaction.atomic(using=database(), savepoint=False):
+        chains.prove([event])
+        event.save()
     _announce([event])
     return LogoutResult(
         sessions_ended=sessions_ended, tokens_revoked=tokens_revoked, events=(event,)
@@ -81,7 +85,9 @@ def record_each(sessions: Iterable[Session], *, cause: Cause) -> tuple[LogoutEve
         event.sessions_ended = 1
         event.tokens_revoked = int(bool(session.refresh_jti))
         events.append(event)
-    LogoutEvent.objects.bulk_create(events)
+    with transaction.atomic(using=database(), savepoint=False):
+        chains.prove(events)
+        LogoutEvent.objects.bulk_create(events)
     _announce(events)
     return tuple(events)
 

@@ -1,5 +1,6 @@
 """The tokens: nothing above this module knows SimpleJWT's token classes."""
 
+from accounts.tokens.blacklist import blacklist as blacklist
 from accounts.tokens.blacklist import blacklist_all as blacklist_all
 from accounts.tokens.blacklist import blacklist_jtis as blacklist_jtis
 from accounts.tokens.blacklist import blacklisted as blacklisted

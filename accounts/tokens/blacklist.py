@@ -20,18 +20,21 @@ from accounts.tokens.jwt import LoginToken, RefreshToken, decode_refresh
 def record(user: User, *tokens: LoginToken) -> None:
     """Make sure that SimpleJWT's outstanding tokens have a row for each of these."""
     OutstandingToken.objects.using(router.db_for_write(OutstandingToken)).bulk_create(
-        [
-            OutstandingToken(
-                user_id=user.pk,
-                jti=token.jti,
-                token="",  # nosec: what it says is that no raw token is kept
-                created_at=token.current_time,
-                expires_at=datetime_from_epoch(token.payload["exp"]),
-            )
-            for token in tokens
-        ],
-        ignore_conflicts=True,
+        _rows(user, tokens), ignore_conflicts=True
     )
+
+
+def _rows(user: User, tokens: Sequence[LoginToken]) -> list[OutstandingToken]:
+    return [
+        OutstandingToken(
+            user_id=user.pk,
+            jti=token.jti,
+            token="",  # nosec: what it says is that no raw token is kept
+            created_at=token.current_time,
+            expires_at=datetime_from_epoch(token.payload["exp"]),
+        )
+        for token in tokens
+    ]
 
 
 def blacklist_jtis(*jtis: str) -> int:
@@ -39,11 +42,28 @@ def blacklist_jtis(*jtis: str) -> int:
     return _blacklist(OutstandingToken.objects.filter(jti__in=jtis))
 
 
-def blacklist_all(user: User, *, keep: Sequence[str] | QuerySet[Any, Any] = ()) -> int:
-    """Blacklist every recorded token of a user that is live, but those with an id to keep."""
+def blacklist(user: User, presented: Sequence[LoginToken], *jtis: str) -> int:
+    """Record the presented tokens of a user, and blacklist them and those with these ids.
+
+    Returns how many were not blacklisted before.
+    """
+    known = OutstandingToken.objects.filter(jti__in=[*jtis, *(token.jti for token in presented)])
+    return _record_and_blacklist(user, presented, known)
+
+
+def blacklist_all(
+    user: User,
+    *,
+    presented: Sequence[LoginToken] = (),
+    keep: Sequence[str] | QuerySet[Any, Any] = (),
+) -> int:
+    """Blacklist every recorded token of a user that is live, but those with an id to keep.
+
+    And, recorded or not, those that are presented.
+    """
     # Their clock, which is that of UTC without time zones too.
     live = OutstandingToken.objects.filter(user_id=user.pk, expires_at__gt=aware_utcnow())
-    return _blacklist(live.exclude(jti__in=keep))
+    return _record_and_blacklist(user, presented, live.exclude(jti__in=keep))
 
 
 def is_blacklisted(token: LoginToken) -> bool:
@@ -70,11 +90,38 @@ def blacklisted(*jtis: str | OuterRef) -> Exists:
     return Exists(BlacklistedToken.objects.filter(token__jti__in=jtis))
 
 
-def _blacklist(outstanding: QuerySet[OutstandingToken]) -> int:
+def _record_and_blacklist(
+    user: User, presented: Sequence[LoginToken], outstanding: QuerySet[OutstandingToken]
+) -> int:
+    """Record tokens, and blacklist them with these rows: in one statement where that can be."""
+    if not presented:
+        return _blacklist(outstanding)
+    if connections[router.db_for_write(OutstandingToken)].vendor != "postgresql":
+        record(user, *presented)
+        return _blacklist(outstanding)
+    fields = [f for f in OutstandingToken._meta.concrete_fields if not f.primary_key]
+    values: list[Any] = []
+    for row in _rows(user, presented):
+        values += [getattr(row, field.attname) for field in fields]
+    columns = ", ".join(f'"{field.column}"' for field in fields)
+    places = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * len(presented))
+    recorded = (
+        f'WITH recorded AS (INSERT INTO "{OutstandingToken._meta.db_table}" ({columns})'  # noqa: S608 - names of columns
+        f" VALUES {places} ON CONFLICT DO NOTHING RETURNING id) "
+    )
+    # What the first half inserts is not there yet for the second half to select.
+    return _blacklist(outstanding, (recorded, values))
+
+
+def _blacklist(
+    outstanding: QuerySet[OutstandingToken],
+    recorded: tuple[str, list[Any]] = ("", []),  # Any: parameters of SQL
+) -> int:
     """Insert from a SELECT, which the ORM has no call for: one statement for any number of rows.
 
     A row that another transaction inserts in the same moment is passed over where the database
     can (``ON CONFLICT DO NOTHING``), else ``IntegrityError`` undoes the caller's transaction.
+    ``recorded`` begins the statement, with its parameters, where more rows come from there.
     """
     connection = connections[router.db_for_write(BlacklistedToken)]
     now = timezone.now()
@@ -88,11 +135,15 @@ def _blacklist(outstanding: QuerySet[OutstandingToken]) -> int:
     quote, meta = connection.ops.quote_name, BlacklistedToken._meta
     columns = [field for field in meta.concrete_fields if not field.primary_key]
     names = ", ".join(quote(str(field.column)) for field in columns)
+    beginning, values = recorded
+    if beginning:
+        select += " UNION SELECT id, %s::timestamptz FROM recorded"
+        params = (*params, now)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"{connection.ops.insert_statement(on_conflict=OnConflict.IGNORE)}"
+            f"{beginning}{connection.ops.insert_statement(on_conflict=OnConflict.IGNORE)}"
             f" {quote(meta.db_table)} ({names}) {select}"
             f" {connection.ops.on_conflict_suffix_sql(columns, OnConflict.IGNORE, [], [])}",
-            params,
+            (*values, *params),
         )
         return int(cursor.rowcount)
