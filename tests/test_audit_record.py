@@ -119,6 +119,7 @@ ATTEMPTS = {
 }
 
 
+@pytest.mark.asvs(43)
 @pytest.mark.postgresql
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_the_database_refuses_to_change_an_entry(entries, attempt):

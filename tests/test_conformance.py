@@ -699,6 +699,31 @@ def test_token_answers_are_never_stored(phone, after_grace):
         assert "no-store" in re.split(r",\s*", answer.headers["Cache-Control"])
 
 
+@pytest.mark.asvs(23)
+def test_a_replayed_refresh_token_ends_the_whole_login(phone, after_grace):
+    spent = phone.refresh
+    phone.renew()
+    after_grace()
+
+    answer = refresh(phone, spent)
+
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+    assert not phone.is_in
+    assert phone.renew().status_code == 400
+    assert LogoutEvent.objects.get().reason == "token_reused"
+
+
+@pytest.mark.asvs(24)
+def test_a_refresh_token_that_goes_unused_expires(settings, phone):
+    settings.ACCOUNTS = PRESETS["AAL2"]
+    Session.objects.update(last_seen_at=datetime.now(UTC) - timedelta(hours=1))
+
+    answer = phone.renew()
+
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+    assert LogoutEvent.objects.get().reason == "idle_timeout"
+
+
 @pytest.mark.asvs(25)
 @pytest.mark.parametrize(
     ("method", "path"),
