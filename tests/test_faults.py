@@ -331,7 +331,7 @@ OPERATIONS = {
 
 PAGES = {
     "a log-in": Operation(admin_log_in, 302),
-    "a log-out": Operation(lambda w: w.page("/admin/logout/", confirm="yes")),
+    "a log-out": Operation(lambda w: w.page("/admin/logout/", confirm="yes"), 302),
     "a change of the password": Operation(change_password, 302),
     "a login that has run out": Operation(run_out_page, 302),
 }
