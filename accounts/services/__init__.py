@@ -5,7 +5,7 @@ caller has a transaction open). Two rules keep them safe beside each other:
 
 - Log-ins, and the scopes that end several, lock the user's ``TokenVersion`` first, so that they
   take turns: a log-in is ended with the others or begins after them. Nothing locks rows of several
-  logins but in a single statement, so that no two wait for each other.
+  logins but in a single statement; should two of those still wait for each other, one is retried.
 - A refresh changes the login's row only if its token is still the current one there, and the end
   of a login takes that row away: whichever commits first, no live token is left behind.
 """
