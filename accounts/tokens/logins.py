@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -11,6 +12,7 @@ from django.db.models import OuterRef
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
+from accounts.compiled import CompiledQuery
 from accounts.exceptions import (
     CredentialsChanged,
     LoginRunOut,
@@ -20,7 +22,7 @@ from accounts.exceptions import (
 )
 from accounts.models import Session, SessionQuerySet, TokenVersion, User, password_hashes
 from accounts.tokens.blacklist import blacklisted, is_blacklisted
-from accounts.tokens.jwt import AccessToken, LoginToken, RefreshToken
+from accounts.tokens.jwt import LoginToken, RefreshToken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,15 +48,10 @@ def find_login(token: LoginToken) -> Login:
     """
     if (sid := token.sid) is None:
         return _find_plain_login(token)
-    # Of a refresh token, the row itself knows whether it is the current one.
-    jtis = [OuterRef("refresh_jti")] + [token.jti] * isinstance(token, AccessToken)
     session = (
-        Session.objects.primary()
-        .token(sid)
-        .filter(~blacklisted(*jtis))
-        .select_related("user__token_version")
-        .defer("session_data")
-        .first()
+        _OF_REFRESH_TOKEN.get(using=_primary(), sid=sid)
+        if isinstance(token, RefreshToken)
+        else _OF_ACCESS_TOKEN.get(using=_primary(), sid=sid, jti=token.jti)
     )
     if session is None or session.user is None:
         raise TokenRevoked
@@ -78,9 +75,28 @@ def find_login(token: LoginToken) -> Login:
     return Login(user=user, session=session, token=token)
 
 
+def _named(sid: Any, *jtis: Any) -> SessionQuerySet:
+    # Any: values, or their places in SQL.
+    return (
+        Session.objects.token(sid)
+        .filter(~blacklisted(OuterRef("refresh_jti"), *jtis))
+        .select_related("user__token_version")
+        .defer("session_data")
+    )
+
+
+_OF_ACCESS_TOKEN: Final = CompiledQuery(lambda *, sid, jti: _named(sid, jti))
+# Of a refresh token, the row itself knows whether it is the current one.
+_OF_REFRESH_TOKEN: Final = CompiledQuery(lambda *, sid: _named(sid))
+
+
+def _primary() -> str:
+    return router.db_for_write(Session)
+
+
 def _find_plain_login(token: LoginToken) -> Login:
     """As ``find_login()``, for a token that plain SimpleJWT minted: it has no row."""
-    manager = get_user_model()._default_manager.using(router.db_for_write(Session))
+    manager = get_user_model()._default_manager.using(_primary())
     try:
         user = (
             manager.filter(~blacklisted(token.jti), **{api_settings.USER_ID_FIELD: token.user_id})
