@@ -63,6 +63,7 @@ class _Compiled(Generic[M]):
         compiler.connection = connections[self._queryset.db]  # each thread has its own
         params = [values[p.name] if isinstance(p, _Place) else p for p in self._params]
         compiler.as_sql = lambda: (self._sql, params)
-        rows: Any = self._queryset.all()  # Any: the stubs let no method be replaced
-        rows.query.get_compiler = lambda using: compiler
+        rows = self._queryset.all()
+        query: Any = rows.query  # a copy
+        query.get_compiler = lambda using: compiler
         return rows

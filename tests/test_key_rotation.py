@@ -275,16 +275,16 @@ def test_a_refresh_does_not_undo_what_a_password_change_beside_it_has_kept(
     rotate_secret(fallback=True)
     from accounts.services import login
 
-    rotate = login._rotate
+    replace = login._replace
 
-    def change_password_first(session, jti, successor):
+    def change_password_first(user, session, *tokens):
         changed = get_user_model().objects.get(pk=user.pk)
         changed.set_password("an entirely other passphrase")
         changed.save()
         services.keep_session(session=session, user=changed)
-        return rotate(session, jti, successor)
+        return replace(user, session, *tokens)
 
-    monkeypatch.setattr(login, "_rotate", change_password_first)
+    monkeypatch.setattr(login, "_replace", change_password_first)
 
     services.refresh(token=phone.refresh, client=ClientInfo())
 

@@ -32,8 +32,10 @@ pytestmark = pytest.mark.django_db
 BLACKLISTING = (
     'INSERT INTO "token_blacklist_blacklistedtoken"',
     'INSERT OR IGNORE INTO "token_blacklist_blacklistedtoken"',
-    "WITH recorded AS (",
+    "WITH ended AS (",
+    "WITH rotated AS (",
 )
+ROTATION = ('UPDATE "accounts_session"', "WITH rotated AS (")
 
 
 class Undone(Exception):
@@ -291,7 +293,7 @@ def test_an_ended_login_is_not_refreshed(phone, device, log_out):
 
 def test_a_login_that_ends_during_its_refresh_stays_ended(phone, device, log_out):
     def log_out_meanwhile(execute, sql, *args):
-        if sql.startswith('UPDATE "accounts_session"'):
+        if sql.startswith("SAVEPOINT"):
             Session.objects.all().delete()
         return execute(sql, *args)
 
@@ -303,7 +305,7 @@ def test_a_login_that_ends_during_its_refresh_stays_ended(phone, device, log_out
 
 def test_a_token_that_is_blacklisted_during_its_refresh_is_revoked(phone, device):
     def blacklist_meanwhile(execute, sql, *args):
-        if sql.startswith('UPDATE "accounts_session"'):
+        if sql.startswith(ROTATION):
             outstanding = OutstandingToken.objects.get(jti=phone.refresh.jti)
             BlacklistedToken.objects.create(token=outstanding)
         return execute(sql, *args)
@@ -728,7 +730,11 @@ def test_a_logout_is_on_record(user, phone, laptop, log_out, scope):
 @pytest.mark.parametrize("scope", Scope)
 @pytest.mark.parametrize(
     "statements",
-    [BLACKLISTING, ('INSERT INTO "accounts_logoutevent"',), ('DELETE FROM "accounts_session"',)],
+    [
+        BLACKLISTING,
+        ('INSERT INTO "accounts_logoutevent"',),
+        ('DELETE FROM "accounts_session"', "WITH ended AS ("),
+    ],
     ids=["blacklist", "record", "end"],
 )
 def test_a_logout_that_fails_leaves_the_login_whole(phone, laptop, log_out, scope, statements):

@@ -34,6 +34,7 @@ import json
 import random
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
@@ -72,20 +73,70 @@ COVERED: Final = (
 """What a digest covers, besides the time, the session and the address, and the seal before it."""
 
 
+def _nonce() -> str:
+    return secrets.token_hex(16)
+
+
 class _Place(NamedTuple):
     chain: int
     newest: int
     found: str  # the nonce of the entry before
 
 
-def prove(events: Sequence[LogoutEvent]) -> None:
-    """Give these events, which the same transaction is about to insert, their proof."""
-    nonces = [_nonce() for _ in events]
-    place = _advance(len(events), nonces[-1])
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """What a place for so many entries is asked for with, by ``PLACED``; and the place, if given.
+
+    ``nonce`` is that of the last of them.
+    """
+
+    entries: int
+    nonce: str = field(default_factory=_nonce)
+    place: _Place | None = None
+
+    @property
+    def params(self) -> dict[str, int | str]:
+        """The parameters of ``PLACED``."""
+        return {
+            "chains": CHAINS,
+            "first_chain": random.randrange(CHAINS),  # noqa: S311 - spreads the load
+            "entries": self.entries,
+            "nonce": self.nonce,
+        }
+
+    def given(self, row: Sequence[Any] | None) -> Claim:  # Any: as a cursor has it
+        """Return this with the columns of ``placed``, or with no place where these are null."""
+        return replace(self, place=_Place(*row) if row and row[0] is not None else None)
+
+
+# MATERIALIZED, so that it is asked once: each asking locks another chain.
+PLACED: Final = """
+found AS MATERIALIZED (
+    SELECT number, nonce FROM accounts_auditchain WHERE {after}
+    ORDER BY (number + %(first_chain)s) %% %(chains)s LIMIT 1 FOR UPDATE SKIP LOCKED
+),
+placed AS (
+    UPDATE accounts_auditchain AS chain
+    SET entries = chain.entries + %(entries)s, nonce = %(nonce)s
+    FROM found WHERE chain.number = found.number
+    RETURNING chain.number, chain.entries, found.nonce
+)
+"""
+"""The parts of a statement that take the next numbers of a chain which nobody else holds."""
+
+
+def prove(events: Sequence[LogoutEvent], *, claim: Claim | None = None) -> None:
+    """Give these events, which the same transaction is about to insert, their proof.
+
+    In the place that a statement has taken for them, if it has found one.
+    """
+    claim = claim or Claim(entries=len(events))
+    place = claim.place or _advance_free(claim) or _advance_any(claim)
+    nonces = [*(_nonce() for _ in events[1:]), claim.nonce]
     before = seal(place.found)
     first = place.newest - len(events) + 1
-    for number, (event, nonce) in enumerate(zip(events, nonces, strict=True), first):
-        event.chain, event.number, event.seal = place.chain, number, seal(nonce)
+    for number, (event, own) in enumerate(zip(events, nonces, strict=True), first):
+        event.chain, event.number, event.seal = place.chain, number, seal(own)
         event.digest = _hmac(_entry(event, before), settings.SECRET_KEY)
         before = event.seal
 
@@ -143,35 +194,20 @@ def _begin_after_migration(
 post_migrate.connect(_begin_after_migration)
 
 
-def _advance(entries: int, nonce: str) -> _Place:
-    """Take the next numbers of a chain, which stays locked until the transaction ends."""
-    return _advance_free(entries, nonce) or _advance_any(entries, nonce)
+_ADVANCE: Final = f"WITH {PLACED.format(after='TRUE')} SELECT * FROM placed"  # noqa: S608 - no value is put in
 
 
-def _advance_free(entries: int, nonce: str) -> _Place | None:
+def _advance_free(claim: Claim) -> _Place | None:
     """Take a chain that nobody else holds, in one statement; None if there is none."""
     connection = connections[database()]
     if connection.vendor != "postgresql":
         return None
     with connection.cursor() as cursor:
-        cursor.execute(_ADVANCE, [random.randrange(CHAINS), CHAINS, entries, nonce])  # noqa: S311 - spreads the load
-        row = cursor.fetchone()
-    return _Place(*row) if row else None
+        cursor.execute(_ADVANCE, claim.params)
+        return claim.given(cursor.fetchone()).place
 
 
-# MATERIALIZED, so that it is asked once: each asking locks another chain.
-_ADVANCE: Final = """
-WITH found AS MATERIALIZED (
-    SELECT number, nonce FROM accounts_auditchain
-    ORDER BY (number + %s) %% %s LIMIT 1 FOR UPDATE SKIP LOCKED
-)
-UPDATE accounts_auditchain AS chain SET entries = chain.entries + %s, nonce = %s
-FROM found WHERE chain.number = found.number
-RETURNING chain.number, chain.entries, found.nonce
-"""
-
-
-def _advance_any(entries: int, nonce: str) -> _Place:
+def _advance_any(claim: Claim) -> _Place:
     """Wait for a chain, on any database; begin them where there are none (a test emptied them)."""
     chains = AuditChain.objects.using(database())
     number = random.randrange(CHAINS)  # noqa: S311 - as above
@@ -179,13 +215,9 @@ def _advance_any(entries: int, nonce: str) -> _Place:
         begin()
         # Should one be missing, logouts go on without it: to tell is up to ``verify_audit``.
         number = random.choice(chains.values_list("pk", flat=True))  # noqa: S311 - as above
-    newest = chain.entries + entries
-    chains.filter(pk=number).update(entries=newest, nonce=nonce)
+    newest = chain.entries + claim.entries
+    chains.filter(pk=number).update(entries=newest, nonce=claim.nonce)
     return _Place(number, newest, chain.nonce)
-
-
-def _nonce() -> str:
-    return secrets.token_hex(16)
 
 
 def _entry(event: LogoutEvent, before: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import cast
 
@@ -23,6 +24,7 @@ from accounts.exceptions import (
     UserInactive,
 )
 from accounts.models import Session, User
+from accounts.services import postgresql
 from accounts.services.endings import discard, end_reused, make_room, run_out, user_deactivated
 from accounts.services.transactions import after_request, database, retried
 from accounts.tokens import AccessToken, Login, LoginToken, RefreshToken
@@ -157,21 +159,47 @@ def _adopt(user: User, token: RefreshToken, client: ClientInfo) -> RefreshToken:
     with transaction.atomic(using=database()):
         if _begin(user=user, refresh=successor, client=client) != token.version:
             raise TokenRevoked
-        _succeed(user, token, successor)
+        if not tokens.replace(user, token, successor):
+            # SimpleJWT's own code was first.
+            raise TokenRevoked
     return successor
 
 
 def _rotate_once(user: User, session: Session, token: RefreshToken) -> RefreshToken:
     """Return the one successor of a login's refresh token, made here or in a request beside."""
     successor = tokens.rotate(token)
-    with transaction.atomic(using=database()):
-        if _rotate(session, token.jti, successor):
-            _succeed(user, token, successor)
+    try:
+        with transaction.atomic(using=database()):
+            _replace(user, session, token, successor)
             _renew_hash(user, session)
-            return successor
-    # Overtaken: the login has been refreshed, or has ended.
-    overtaken = find_login(token=token).session
-    return tokens.rotated(token, cast("Session", overtaken))
+    except _Overtaken:
+        # The login has been refreshed, or has ended.
+        overtaken = find_login(token=token).session
+        return tokens.rotated(token, cast("Session", overtaken))
+    return successor
+
+
+class _Overtaken(Exception):
+    """The token that is to be replaced is not the login's current one any more."""
+
+
+def _replace(user: User, session: Session, token: RefreshToken, successor: RefreshToken) -> None:
+    if tokens.keeps_replaced() and postgresql.can_refresh():
+        replaced, revoked = postgresql.rotate(
+            user=user,
+            session=session,
+            token=token,
+            successor=successor,
+            moment=_date(session, successor),
+        )
+    else:
+        replaced = _rotate(session, token.jti, successor)
+        revoked = replaced and tokens.replace(user, token, successor)
+    if not replaced:
+        raise _Overtaken
+    if not revoked:
+        # SimpleJWT's own code was first.
+        raise TokenRevoked
 
 
 def _renew_hash(user: User, session: Session) -> None:
@@ -181,14 +209,6 @@ def _renew_hash(user: User, session: Session) -> None:
         # Unless it has changed the password meanwhile.
         outdated = Session.objects.filter(pk=session.pk, auth_hash=session.auth_hash)
         outdated.update(auth_hash=current)
-
-
-def _succeed(user: User, token: RefreshToken, successor: RefreshToken) -> None:
-    """Tell SimpleJWT's tables which token has taken the place of which."""
-    tokens.record(user, token, successor)
-    if not tokens.blacklist_jtis(token.jti):
-        # SimpleJWT's own code was first.
-        raise TokenRevoked
 
 
 def _begin(*, user: User, refresh: RefreshToken, client: ClientInfo) -> int:
@@ -225,16 +245,22 @@ def _begin(*, user: User, refresh: RefreshToken, client: ClientInfo) -> int:
 
 def _rotate(session: Session, jti: str, successor: RefreshToken) -> bool:
     """Let the successor take the place of the token with this id, if that still has it."""
-    now = timezone.now()
-    # So that the row is enough to mint the same token again.
-    successor["iat"] = int(now.timestamp())
-    tokens.limit(successor, session.absolute_end)
+    current = Session.objects.filter(pk=session.pk, refresh_jti=jti)
+    moment = _date(session, successor)
     return bool(
-        Session.objects.filter(pk=session.pk, refresh_jti=jti).update(
+        current.update(
             refresh_jti=successor.jti,
             previous_refresh_jti=jti,
-            rotated_at=now,
-            last_seen_at=now,
+            rotated_at=moment,
+            last_seen_at=moment,
             expire_date=successor.expires_at,
         )
     )
+
+
+def _date(session: Session, successor: RefreshToken) -> datetime:
+    """Date a successor of now, so that its login's row is enough to mint it again."""
+    moment = timezone.now()
+    successor["iat"] = int(moment.timestamp())
+    tokens.limit(successor, session.absolute_end)
+    return moment

@@ -13,7 +13,9 @@ from django.utils import timezone
 from accounts import tokens
 from accounts.clients import ClientInfo
 from accounts.models import Session, TokenVersion, User, hash_key
+from accounts.services import postgresql
 from accounts.services.endings import AlreadyEnded, delete_others, end_sessions
+from accounts.services.postgresql import Ended
 from accounts.services.recording import UNCHANGED, Cause, LogoutResult, Scope, record
 from accounts.services.transactions import database, retried
 from accounts.tokens import AccessToken, LoginToken
@@ -26,31 +28,57 @@ def log_out(
     presented: Sequence[LoginToken],
     scope: Scope,
     client: ClientInfo,
+    session: Session | None = None,
     session_key: str = "",
 ) -> LogoutResult:
     """End logins of a user who asked for it.
 
     ``presented`` are verified tokens of this user: the first names the login, the others belong
-    to the same one, as far as plain SimpleJWT's tell. ``session_key`` is that of the user's
-    browser session, where one came along. If the login that is named has ended already, nothing
-    changes.
+    to the same one, as far as plain SimpleJWT's tell. ``session`` is the row of that login, where
+    it has just been found alive; ``session_key`` that of the user's browser session, where one came
+    along. If the login that is named has ended already, nothing changes.
     """
+    named = presented[0]
     try:
         with transaction.atomic(using=database()):
-            sessions_ended, tokens_revoked = _ENDINGS[scope](user, presented, session_key)
-            if not sessions_ended and not tokens_revoked:
+            if named.sid is not None and postgresql.can_end():
+                ended = _end_at_once(user, presented, scope, session, session_key)
+            else:
+                ended = Ended(*_ENDINGS[scope](user, presented, session_key))
+            if not ended.sessions and not ended.tokens:
                 return UNCHANGED
             return record(
                 user=user,
                 scope=scope,
                 cause=Cause(client=client),
-                session_id=presented[0].sid,
-                token_jti=presented[0].jti,
-                sessions_ended=sessions_ended,
-                tokens_revoked=tokens_revoked,
+                session_id=named.sid,
+                token_jti=named.jti,
+                sessions_ended=ended.sessions,
+                tokens_revoked=ended.tokens,
+                claim=ended.claim,
             )
     except AlreadyEnded:
         return UNCHANGED
+
+
+def _end_at_once(
+    user: User,
+    presented: Sequence[LoginToken],
+    scope: Scope,
+    session: Session | None,
+    session_key: str,
+) -> Ended:
+    # In a statement of its own: the next one has to see the log-in that this one waits for.
+    if scope is Scope.GLOBAL:
+        TokenVersion.objects.raise_version(user)
+    elif scope is not Scope.SESSION:
+        TokenVersion.objects.lock(user.pk)
+    ended = postgresql.end(
+        user=user, presented=presented, scope=scope, session=session, session_key=session_key
+    )
+    if ended is None:
+        raise AlreadyEnded
+    return ended
 
 
 def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> LogoutResult:

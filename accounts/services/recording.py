@@ -54,8 +54,9 @@ def record(
     tokens_revoked: int,
     session_id: uuid.UUID | None = None,
     token_jti: str = "",
+    claim: chains.Claim | None = None,
 ) -> LogoutResult:
-    """Record that logins of one user ended together."""
+    """Record that logins of one user ended together; in a place that was claimed for it."""
     event = _event(user, cause, cause.client or ClientInfo())
     event.scope = scope
     event.session_id = session_id
@@ -64,7 +65,7 @@ def record(
     event.tokens_revoked = tokens_revoked
     # One transaction, if none is open, for the place in the chain and the entry that takes it.
     with transaction.atomic(using=database(), savepoint=False):
-        chains.prove([event])
+        chains.prove([event], claim=claim)
         event.save()
     _announce([event])
     return LogoutResult(

@@ -6,7 +6,9 @@ from accounts.tokens.blacklist import blacklist_jtis as blacklist_jtis
 from accounts.tokens.blacklist import blacklisted as blacklisted
 from accounts.tokens.blacklist import forget_raw as forget_raw
 from accounts.tokens.blacklist import is_blacklisted as is_blacklisted
+from accounts.tokens.blacklist import keeps_replaced as keeps_replaced
 from accounts.tokens.blacklist import record as record
+from accounts.tokens.blacklist import replace as replace
 from accounts.tokens.jwt import AccessToken as AccessToken
 from accounts.tokens.jwt import LoginToken as LoginToken
 from accounts.tokens.jwt import RefreshToken as RefreshToken

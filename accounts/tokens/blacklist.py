@@ -9,6 +9,7 @@ from django.db import connections, router
 from django.db.models import DateTimeField, Exists, OuterRef, QuerySet, Value
 from django.db.models.constants import OnConflict
 from django.utils import timezone
+from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.utils import aware_utcnow, datetime_from_epoch
 
@@ -66,6 +67,31 @@ def blacklist_all(
     return _record_and_blacklist(user, presented, live.exclude(jti__in=keep))
 
 
+def keeps_replaced() -> bool:
+    """Whether replaced refresh tokens keep their rows, blacklisted; SimpleJWT's own setting."""
+    return bool(api_settings.BLACKLIST_AFTER_ROTATION)
+
+
+def replace(user: User, token: RefreshToken, successor: RefreshToken) -> bool:
+    """Tell SimpleJWT's tables that a token was replaced; False if it was blacklisted before.
+
+    Where replaced tokens are not kept, the successor takes the row over: code that knows nothing
+    but SimpleJWT has always accepted a replaced token then.
+    """
+    if keeps_replaced():
+        record(user, token, successor)
+        return bool(blacklist_jtis(token.jti))
+    if is_blacklisted(token):
+        return False
+    row = _rows(user, [successor])[0]
+    known = OutstandingToken.objects.using(router.db_for_write(OutstandingToken))
+    if not known.filter(jti=token.jti).update(
+        jti=row.jti, created_at=row.created_at, expires_at=row.expires_at
+    ):
+        record(user, successor)
+    return True
+
+
 def is_blacklisted(token: LoginToken) -> bool:
     """Whether SimpleJWT's blacklist has this token."""
     primary = BlacklistedToken.objects.using(router.db_for_write(BlacklistedToken))
@@ -93,57 +119,33 @@ def blacklisted(*jtis: str | OuterRef) -> Exists:
 def _record_and_blacklist(
     user: User, presented: Sequence[LoginToken], outstanding: QuerySet[OutstandingToken]
 ) -> int:
-    """Record tokens, and blacklist them with these rows: in one statement where that can be."""
-    if not presented:
-        return _blacklist(outstanding)
-    if connections[router.db_for_write(OutstandingToken)].vendor != "postgresql":
+    if presented:
         record(user, *presented)
-        return _blacklist(outstanding)
-    fields = [f for f in OutstandingToken._meta.concrete_fields if not f.primary_key]
-    values: list[Any] = []
-    for row in _rows(user, presented):
-        values += [getattr(row, field.attname) for field in fields]
-    columns = ", ".join(f'"{field.column}"' for field in fields)
-    places = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * len(presented))
-    recorded = (
-        f'WITH recorded AS (INSERT INTO "{OutstandingToken._meta.db_table}" ({columns})'  # noqa: S608 - names of columns
-        f" VALUES {places} ON CONFLICT DO NOTHING RETURNING id) "
-    )
-    # What the first half inserts is not there yet for the second half to select.
-    return _blacklist(outstanding, (recorded, values))
+    return _blacklist(outstanding)
 
 
-def _blacklist(
-    outstanding: QuerySet[OutstandingToken],
-    recorded: tuple[str, list[Any]] = ("", []),  # Any: parameters of SQL
-) -> int:
+def _blacklist(outstanding: QuerySet[OutstandingToken]) -> int:
     """Insert from a SELECT, which the ORM has no call for: one statement for any number of rows.
 
     A row that another transaction inserts in the same moment is passed over where the database
     can (``ON CONFLICT DO NOTHING``), else ``IntegrityError`` undoes the caller's transaction.
-    ``recorded`` begins the statement, with its parameters, where more rows come from there.
     """
     connection = connections[router.db_for_write(BlacklistedToken)]
-    now = timezone.now()
     rows = (
         outstanding.order_by()
         .filter(blacklistedtoken__isnull=True)
-        .annotate(now=Value(now, output_field=DateTimeField()))
+        .annotate(now=Value(timezone.now(), output_field=DateTimeField()))
         .values_list("pk", "now")
     )
     select, params = rows.query.get_compiler(connection=connection).as_sql()
     quote, meta = connection.ops.quote_name, BlacklistedToken._meta
     columns = [field for field in meta.concrete_fields if not field.primary_key]
     names = ", ".join(quote(str(field.column)) for field in columns)
-    beginning, values = recorded
-    if beginning:
-        select += " UNION SELECT id, %s::timestamptz FROM recorded"
-        params = (*params, now)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"{beginning}{connection.ops.insert_statement(on_conflict=OnConflict.IGNORE)}"
+            f"{connection.ops.insert_statement(on_conflict=OnConflict.IGNORE)}"
             f" {quote(meta.db_table)} ({names}) {select}"
             f" {connection.ops.on_conflict_suffix_sql(columns, OnConflict.IGNORE, [], [])}",
-            (*values, *params),
+            params,
         )
         return int(cursor.rowcount)

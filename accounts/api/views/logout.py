@@ -175,6 +175,7 @@ class LogoutView(ContractView):
             presented=self.presented,
             scope=scope,
             client=self.client,
+            session=session if self.presented[0].sid == proof.sid else None,
             session_key=session_key,
         )
         if not result.events:
