@@ -94,6 +94,20 @@ else:
         },
     }
 
+if "postgresql" in DATABASES["default"]["ENGINE"]:
+    DATABASES["default"] |= {
+        # What is asked again and again is planned once for each connection. A proxy that pools
+        # transactions has to know of it: DATABASE_URL=…?prepare_threshold=None is without.
+        "OPTIONS": {
+            "server_side_binding": True,
+            "prepare_threshold": 5,
+            # For a process: as many as it has threads, or fewer.
+            "pool": {"min_size": 1, "max_size": 20, "timeout": 10},
+            **DATABASES["default"].get("OPTIONS", {}),
+        },
+        "CONN_HEALTH_CHECKS": True,
+    }
+
 if "REDIS_URL" in env:
     CACHES = {
         "default": {

@@ -28,7 +28,11 @@ from accounts.services import Cause, Scope
 from accounts.services.transactions import retried
 from tests.conftest import PASSWORD
 
-pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.postgresql,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("way"),
+]
 
 CLIENT = ClientInfo()
 ROUNDS = 21

@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models.signals import post_delete
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
@@ -27,7 +28,7 @@ from accounts.services.transactions import _finish_request, after_request, retri
 from accounts.sessions import SessionStore, hash_key
 from accounts.signals import login_ended
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("way")]
 
 BLACKLISTING = (
     'INSERT INTO "token_blacklist_blacklistedtoken"',
@@ -362,6 +363,68 @@ def test_a_refresh_that_fails_leaves_the_token_as_good_as_before(phone, device):
     assert not is_dead(phone.refresh)
 
 
+# Where SimpleJWT is told not to blacklist what was replaced
+
+
+@pytest.fixture
+def _replaced_is_forgotten(settings):
+    settings.SIMPLE_JWT = {**settings.SIMPLE_JWT, "BLACKLIST_AFTER_ROTATION": False}
+
+
+@pytest.mark.usefixtures("_replaced_is_forgotten")
+def test_a_login_keeps_its_number_of_rows_however_often_it_is_refreshed(phone, device, log_out):
+    pair = phone
+    for _ in range(5):
+        pair = services.refresh(token=pair.refresh, client=device)
+
+    assert OutstandingToken.objects.get().jti == pair.refresh.jti
+    assert not BlacklistedToken.objects.exists()
+    assert Session.objects.count() == 1
+    log_out(pair.access)
+    assert blacklisted() == {pair.access.jti, pair.refresh.jti}
+
+
+@pytest.mark.usefixtures("_replaced_is_forgotten")
+def test_a_forgotten_token_is_refused_all_the_same(phone, device, after_grace):
+    services.refresh(token=phone.refresh, client=device)
+    after_grace()
+
+    with pytest.raises(TokenReused):
+        services.refresh(token=phone.refresh, client=device)
+
+    assert not Session.objects.exists()
+
+
+@pytest.mark.usefixtures("_replaced_is_forgotten")
+def test_a_forgotten_token_of_which_there_was_no_row_leaves_one(phone, device):
+    OutstandingToken.objects.all().delete()
+
+    pair = services.refresh(token=phone.refresh, client=device)
+
+    assert OutstandingToken.objects.get().jti == pair.refresh.jti
+
+
+@pytest.mark.usefixtures("_replaced_is_forgotten")
+def test_a_plain_token_that_is_forgotten_leaves_its_row_to_its_successor(plain, device):
+    pair = services.refresh(token=plain, client=device)
+
+    assert OutstandingToken.objects.get().jti == pair.refresh.jti
+
+
+@pytest.mark.usefixtures("_replaced_is_forgotten")
+def test_a_token_that_is_blacklisted_meanwhile_is_not_forgotten(phone, device):
+    def blacklist_meanwhile(execute, sql, *args):
+        if sql.startswith(ROTATION):
+            outstanding = OutstandingToken.objects.get(jti=phone.refresh.jti)
+            BlacklistedToken.objects.create(token=outstanding)
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(blacklist_meanwhile), pytest.raises(TokenRevoked):
+        services.refresh(token=phone.refresh, client=device)
+
+    assert Session.objects.get().refresh_jti == phone.refresh.jti
+
+
 # Following SimpleJWT's own rotation
 
 
@@ -585,6 +648,14 @@ def test_an_access_token_from_before_a_refresh_ends_the_login(phone, device, log
     assert blacklisted() == {phone.refresh.jti, phone.access.jti, current.refresh.jti}
 
 
+def test_logging_out_of_the_others_revokes_tokens_that_have_no_login(phone, plain, log_out):
+    result = log_out(phone.access, scope=Scope.OTHERS)
+
+    assert (result.sessions_ended, result.tokens_revoked) == (0, 1)
+    assert is_dead(plain)
+    assert not is_dead(phone.refresh)
+
+
 def test_logging_out_of_the_others_when_there_are_none_is_no_event(phone, log_out):
     result = log_out(phone.access, scope=Scope.OTHERS)
 
@@ -753,6 +824,22 @@ def test_a_browser_logout_that_fails_leaves_the_session_whole(user, browser_key,
         services.end_browser_session(user=user, session_key=browser_key, client=device)
 
     assert SessionStore().exists(browser_key)
+
+
+def test_a_host_that_listens_to_deletions_hears_of_a_logout(phone, log_out):
+    heard = []
+
+    def listen(instance, **kwargs):
+        heard.append(instance.sid)
+
+    post_delete.connect(listen, sender=Session)
+    try:
+        log_out(phone.access)
+    finally:
+        post_delete.disconnect(listen, sender=Session)
+
+    assert heard == [phone.access.sid]
+    assert is_dead(phone.access)
 
 
 # What is announced

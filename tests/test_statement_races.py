@@ -1,0 +1,126 @@
+"""What a single statement cannot see: what commits while it waits for a lock."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection, transaction
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
+
+from accounts import services
+from accounts.clients import ClientInfo
+from accounts.models import AuditChain, LogoutEvent, Session
+from accounts.services import Scope, verification
+
+pytestmark = [
+    pytest.mark.postgresql,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("way"),
+]
+
+CLIENT = ClientInfo()
+
+
+@pytest.fixture
+def aside():
+    """Return a function that calls on a thread with a connection of its own."""
+    with ThreadPoolExecutor(1) as pool:
+
+        def call(service, **arguments):
+            def run():
+                try:
+                    return service(**arguments)
+                finally:
+                    connection.close()
+
+            return pool.submit(run)
+
+        yield call
+
+
+def wait_for_a_lock() -> None:
+    """Return when another connection waits for what this transaction holds."""
+    deadline = time.monotonic() + 30
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+            time.sleep(0.01)
+    raise TimeoutError
+
+
+@pytest.mark.parametrize("scope", [Scope.SESSION, Scope.REFRESH_TOKENS, Scope.GLOBAL])
+def test_what_a_refresh_beside_a_logout_has_recorded_is_blacklisted_too(user, phone, aside, scope):
+    with transaction.atomic():
+        successor = services.refresh(token=phone.refresh, client=CLIENT).refresh
+        logout = aside(
+            services.log_out, user=user, presented=[phone.access], scope=scope, client=CLIENT
+        )
+        wait_for_a_lock()
+    result = logout.result(30)
+
+    assert result.sessions_ended == 1
+    assert not Session.objects.exists()
+    assert set(BlacklistedToken.objects.values_list("token__jti", flat=True)) == {
+        phone.access.jti,
+        phone.refresh.jti,
+        successor.jti,
+    }
+    assert result.tokens_revoked == 2
+
+
+def test_what_a_refresh_of_another_device_has_recorded_is_blacklisted_too(
+    user, phone, laptop, aside
+):
+    with transaction.atomic():
+        successor = services.refresh(token=laptop.refresh, client=CLIENT).refresh
+        logout = aside(
+            services.log_out,
+            user=user,
+            presented=[phone.access],
+            scope=Scope.REFRESH_TOKENS,
+            client=CLIENT,
+        )
+        wait_for_a_lock()
+    logout.result(30)
+
+    assert BlacklistedToken.objects.filter(token__jti=successor.jti).exists()
+    assert Session.objects.get().sid == laptop.refresh.sid
+
+
+@pytest.mark.parametrize("scope", [Scope.SESSION, Scope.REFRESH_TOKENS, Scope.GLOBAL])
+def test_a_logout_that_another_was_ahead_of_changes_nothing(user, phone, laptop, aside, scope):
+    with transaction.atomic():
+        first = services.log_out(
+            user=user, presented=[phone.access], scope=Scope.SESSION, client=CLIENT
+        )
+        logout = aside(
+            services.log_out, user=user, presented=[phone.access], scope=scope, client=CLIENT
+        )
+        wait_for_a_lock()
+    second = logout.result(30)
+
+    # Of all the logins of the user, one was left to end.
+    assert second.sessions_ended == (scope is Scope.GLOBAL)
+    assert LogoutEvent.objects.count() == len(first.events) + len(second.events)
+    pages = verification.verify(size=100)
+    assert not [finding for page in pages for finding in page.findings]
+
+
+def test_a_logout_that_finds_no_free_chain_waits_for_one(user, phone, aside):
+    with transaction.atomic():
+        list(AuditChain.objects.select_for_update())
+        logout = aside(
+            services.log_out,
+            user=user,
+            presented=[phone.access],
+            scope=Scope.SESSION,
+            client=CLIENT,
+        )
+        wait_for_a_lock()
+        assert not logout.done()
+
+    assert logout.result(30).events == (LogoutEvent.objects.get(),)
