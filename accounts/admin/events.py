@@ -28,8 +28,8 @@ from accounts.admin.search import matching
 from accounts.models import LogoutEvent, LogoutEventQuerySet
 
 
-class BrowsedEvents(LogoutEventQuerySet):
-    """The record as the date hierarchy asks for it."""
+class BrowsedPeriod(LogoutEventQuerySet):
+    """A period of the record, as the date hierarchy asks for it."""
 
     def datetimes(  # type: ignore[override] # a list serves the one caller, the template tag
         self, field_name: str, kind: str, order: str = "ASC", tzinfo: Any = None
@@ -44,6 +44,19 @@ class BrowsedEvents(LogoutEventQuerySet):
         first, last = (local(bounds[end]).date() for end in ("first", "last"))
         days = (first + timedelta(days=n) for n in range((last - first).days + 1))
         return [midnight(start) for start in sorted({_start(day, kind) for day in days})]
+
+
+class BrowsedRecord(BrowsedPeriod):
+    """The record without a period, whose index on time would not be of use."""
+
+    def aggregate(
+        self,
+        *args: Any,
+        **kwargs: Any,  # Any: Django's own signature
+    ) -> dict[str, Any]:
+        """Return the time of the first event and of the last, which is all that is asked for."""
+        times = self.order_by("id").values_list("occurred_at", flat=True)
+        return {"first": times.first(), "last": times.last()}
 
 
 def _start(day: date, kind: str) -> date:
@@ -79,7 +92,7 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
         "No more than 10,000 results are counted."
     )
     sortable_by = ("time",)
-    ordering = ("-occurred_at", "-id")
+    ordering = ("-id",)
     actions = None
     paginator = BoundedPaginator
     show_full_result_count = False
@@ -88,7 +101,7 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
     class Media:
         css = {"all": ["accounts/admin/lists.css"]}
 
-    @admin.display(description=_("time"), ordering="occurred_at")
+    @admin.display(description=_("time"), ordering="id")
     def time(self, event: LogoutEvent) -> str:
         """The time to the second: what happened first matters."""
         return to_the_second(event.occurred_at)
@@ -109,8 +122,20 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
         return devices.shown(event.user_agent)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LogoutEvent]:
-        """Return the record, newest first."""
-        return BrowsedEvents(self.model).order_by(*self.ordering)
+        """Return the record."""
+        browsed = BrowsedPeriod if self._names_period(request) else BrowsedRecord
+        return browsed(self.model).order_by(*self.get_ordering(request))
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Return the order: the newest first.
+
+        That is the order of the keys. But in that order all that is newer than a period would be
+        read too: the events of a period are few enough to be sorted.
+        """
+        return ("-occurred_at", "-id") if self._names_period(request) else self.ordering
+
+    def _names_period(self, request: HttpRequest) -> bool:
+        return any(name.startswith(self.date_hierarchy) for name in request.GET)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[LogoutEvent], search_term: str

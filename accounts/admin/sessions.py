@@ -82,8 +82,9 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic at
         "The beginning of a username, a whole IP address or a whole session id. "
         "No more than 10,000 results are counted."
     )
-    sortable_by = ("logged_in", "last_seen")
-    ordering = ("-last_seen_at", "-sid")
+    # Not by when it was last seen: each request writes that, so it has no index.
+    sortable_by = ("logged_in",)
+    ordering = ("-authenticated_at", "-sid")
     actions = ("end_selected",)
     paginator = BoundedPaginator
     show_full_result_count = False
@@ -107,7 +108,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic at
         """When it began."""
         return to_the_minute(session.authenticated_at)
 
-    @admin.display(description=_("last seen at"), ordering="last_seen_at")
+    @admin.display(description=_("last seen at"))
     def last_seen(self, session: Session) -> str:
         """When it was last used, to a minute."""
         return to_the_minute(session.last_seen_at)
@@ -187,7 +188,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic at
         return actions
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
-        """Return what is alive and has an owner, the last used first."""
+        """Return what is alive and has an owner."""
         return Session.objects.alive().filter(user__isnull=False)
 
     def get_search_results(

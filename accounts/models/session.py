@@ -92,6 +92,9 @@ class Session(AbstractBaseSession):
         TOKEN = "token", _("token")
 
     session_key = models.CharField(_("session key"), max_length=64, primary_key=True)
+    # As Django's, but without its index: PostgreSQL could not keep what a refresh writes in place
+    # (a HOT update), and pruning reads the table as it lies.
+    expire_date = models.DateTimeField(_("expire date"))
     sid = models.UUIDField(_("session id"), default=uuid.uuid4, unique=True, editable=False)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -122,6 +125,22 @@ class Session(AbstractBaseSession):
             models.CheckConstraint(
                 name="accounts_session_token_has_user",
                 condition=Q(kind="browser") | Q(user__isnull=False),
+            ),
+        ]
+        # None names a column that a request or a refresh writes, so that these stay HOT. The
+        # others: the key finds a browser's session, ``sid`` a token's, and ``user`` a user's.
+        indexes = [
+            # The admin's list, the newest login first. Anonymous sessions are none.
+            models.Index(
+                fields=["authenticated_at"],
+                condition=Q(user__isnull=False),
+                name="accounts_session_logged_in",
+            ),
+            # The admin's search: who is logged in from this address?
+            models.Index(
+                fields=["ip_address"],
+                condition=Q(user__isnull=False),
+                name="accounts_session_ip",
             ),
         ]
 

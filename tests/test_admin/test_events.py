@@ -119,11 +119,19 @@ def test_a_long_user_agent_is_cut_and_a_hostile_one_is_text(admin_client, record
 
 
 def test_the_newest_event_comes_first(found, record):
+    for name in ("older", "newer", "newest"):
+        record(username=name)
+
+    assert found() == ["newest", "newer", "older"]
+    assert found(o="0") == ["older", "newer", "newest"]
+
+
+def test_the_newest_event_of_a_period_comes_first(found, record):
     now = datetime(2026, 3, 1, tzinfo=UTC)
     for name, ago in (("older", 2), ("newest", 0), ("newer", 1)):
         record(username=name, occurred_at=now - timedelta(days=ago))
 
-    assert found() == ["newest", "newer", "older"]
+    assert found(occurred_at__year=2026) == ["newest", "newer", "older"]
 
 
 @pytest.mark.parametrize(

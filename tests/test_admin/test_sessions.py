@@ -145,13 +145,22 @@ def test_what_is_no_live_login_is_not_shown(settings, shown, client, logins, str
     assert shown() == ["eve"]
 
 
-def test_the_last_seen_comes_first(shown, logins, stranger):
+def test_the_newest_login_comes_first(shown, logins, stranger):
     now = timezone.now()
-    logins(last_seen_at=now - timedelta(minutes=2))
-    logins(owner=stranger, last_seen_at=now - timedelta(minutes=1), authenticated_at=now)
+    logins(last_seen_at=now, authenticated_at=now - timedelta(minutes=2))
+    logins(owner=stranger, authenticated_at=now - timedelta(minutes=1))
 
     assert shown() == ["eve", "ana"]
-    assert shown(o="3") == ["ana", "eve"]
+    assert shown(o="4") == ["ana", "eve"]
+
+
+def test_the_list_offers_to_be_ordered_by_the_log_in_alone(root, logins):
+    logins()
+    heads = re.findall(r'<th scope="col" class="([^"]*)"', root.get(LIST).content.decode())
+
+    assert [head for head in heads if "sortable" in head] == [
+        "sortable column-logged_in sorted descending"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +174,7 @@ def test_the_last_seen_comes_first(shown, logins, stranger):
         ("2001:DB8:0::7", ["eve"]),
         ("5f0c2b1e-6d0f-4c0e-9a52-5c1c1d3b7a11", ["eve"]),
         (" eve ", ["eve"]),
-        ("  ", ["ana", "eve"]),
+        ("  ", ["eve", "ana"]),
         ("%", []),
     ],
 )

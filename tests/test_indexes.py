@@ -1,0 +1,311 @@
+"""Where a table has many rows: each query finds its own by an index, and updates touch none."""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models import Index
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import services
+from accounts.clients import ClientInfo
+from accounts.counters import DatabaseCounters
+from accounts.models import LogoutEvent, Session
+from accounts.models.indexes import TimeIndex
+from accounts.services import Cause, Scope, pruning
+from accounts.tokens import decode_refresh
+from tests.http import PASSWORD
+
+ROWS = 20_000
+FILL = """
+INSERT INTO auth_user (id, username, password, email, first_name, last_name,
+    is_superuser, is_staff, is_active, date_joined)
+SELECT 1000 + n, 'user' || n, 'x', '', '', '', false, false, true, now()
+FROM generate_series(1, {rows}) AS n;
+
+INSERT INTO accounts_session (session_key, session_data, expire_date, sid, user_id, kind, auth_hash,
+    authenticated_at, last_seen_at, ip_address, user_agent, refresh_jti, previous_refresh_jti)
+SELECT md5(n::text), '', now() + interval '14 days', md5(n::text)::uuid, 1000 + n, 'token', 'x',
+    now() - n * interval '1 minute', now(), '10.0.0.0'::inet + n, 'Phone/1', md5('jti' || n), ''
+FROM generate_series(1, {rows}) AS n;
+
+INSERT INTO accounts_logoutevent (occurred_at, user_id, username, initiator, reason, scope,
+    session_id, token_jti, sessions_ended, tokens_revoked, ip_address, user_agent, request_id,
+    chain, number)
+SELECT now() - ({rows} - n) * interval '10 minutes', 1000 + n, 'user' || n, 'user', 'logout',
+    'session', md5(n::text)::uuid, '', 1, 1, '10.0.0.0'::inet + n, 'Phone/1', '', n % 32, n / 32
+FROM generate_series(1, {rows}) AS n;
+
+INSERT INTO token_blacklist_outstandingtoken (user_id, jti, token, created_at, expires_at)
+SELECT 1000 + n, md5('jti' || n), '', now(), now() + interval '14 days'
+FROM generate_series(1, {rows}) AS n;
+
+INSERT INTO token_blacklist_blacklistedtoken (token_id, blacklisted_at)
+SELECT id, now() FROM token_blacklist_outstandingtoken WHERE id % 2 = 0;
+
+ANALYZE auth_user, accounts_session, accounts_logoutevent, token_blacklist_outstandingtoken,
+    token_blacklist_blacklistedtoken;
+"""
+GROWING = {
+    "accounts_session",
+    "accounts_logoutevent",
+    "token_blacklist_outstandingtoken",
+    "token_blacklist_blacklistedtoken",
+}
+"""The tables that grow with the number of logins."""
+
+EVENTS = "/admin/accounts/logoutevent/"
+LOGINS = "/admin/accounts/session/"
+
+
+@pytest.fixture
+def crowd(ana):
+    """Twenty thousand logins of others, and as many entries of the record."""
+    with connection.cursor() as cursor:
+        cursor.execute(FILL.format(rows=ROWS))
+
+
+@pytest.fixture
+def read_whole(crowd):
+    """Run something, and return which of the growing tables any of its queries read as a whole."""
+    ran = []
+
+    def note(execute, sql, params, many, context):
+        ran.append((sql, params))
+        return execute(sql, params, many, context)
+
+    def run(call):
+        with connection.execute_wrapper(note):
+            call()
+        plans = []
+        with connection.cursor() as cursor:
+            for sql, params in ran:
+                if sql.startswith(("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")):
+                    cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
+                    plans.append((sql, cursor.fetchone()[0][0]["Plan"]))
+        assert plans
+        return {sql: found for sql, plan in plans if (found := GROWING & _read_whole(plan))}
+
+    return run
+
+
+def _read_whole(plan):
+    found = {plan["Relation Name"]} if plan["Node Type"] == "Seq Scan" else set()
+    return found.union(*(_read_whole(part) for part in plan.get("Plans", ())))
+
+
+def post(client, path, body, **headers):
+    answer = client.post(path, json.dumps(body), "application/json", headers=headers)
+    assert answer.status_code == 200, answer.content
+    return answer
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+@pytest.mark.parametrize("scope", list(Scope))
+def test_a_request_a_refresh_and_a_logout_read_no_table_as_a_whole(
+    read_whole, client, ana, device, scope
+):
+    first, _ = (services.log_in(user=ana, client=device) for _ in range(2))
+    pairs = [first]
+
+    def live():
+        answer = client.get("/user", headers={"Authorization": f"Bearer {first.access}"})
+        assert answer.status_code == 200
+        pairs.append(services.refresh(token=first.refresh, client=device))
+        bearer = f"Bearer {pairs[-1].access}"
+        body = {"scope": scope, "token": str(pairs[-1].refresh)}
+        post(client, "/logout", body, Authorization=bearer)
+
+    assert read_whole(live) == {}
+    assert LogoutEvent.objects.filter(username="ana").count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+def test_logging_in_reads_no_table_as_a_whole(read_whole, client, settings):
+    settings.ACCOUNTS = settings.ACCOUNTS | {"MAX_SESSIONS": 1}
+    body = {"grant_type": "password", "username": "ana", "password": PASSWORD}
+
+    assert read_whole(lambda: [post(client, "/token", body) for _ in range(2)]) == {}
+    assert Session.objects.filter(user__username="ana").count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+def test_a_browsers_login_reads_no_table_as_a_whole(read_whole, client, ana):
+    def browse():
+        client.force_login(ana)
+        assert client.get(reverse("accounts_pages:sessions")).status_code == 200
+        client.logout()
+
+    assert read_whole(browse) == {}
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda ana, keep: services.end_all(user=ana, cause=Cause()),
+        lambda ana, keep: services.end_others(keep=keep, cause=Cause()),
+        lambda ana, keep: services.password_changed(user=ana),
+        lambda ana, keep: services.user_deleted(user=ana),
+        lambda ana, keep: ana.delete(),
+    ],
+)
+def test_what_ends_a_users_logins_reads_no_table_as_a_whole(read_whole, ana, phone, laptop, end):
+    keep = Session.objects.get(sid=phone.access.sid)
+
+    assert read_whole(lambda: end(ana, keep)) == {}
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        (LOGINS, {}),
+        (LOGINS, {"o": "4"}),
+        (LOGINS, {"q": "user1234"}),
+        (LOGINS, {"q": "10.0.4.210"}),
+        (LOGINS, {"q": str(uuid.UUID(int=7))}),
+        (LOGINS, {"user": "1007"}),
+        (EVENTS, {}),
+        (EVENTS, {"o": "0"}),
+        (EVENTS, {"q": "user1234"}),
+        (EVENTS, {"q": "10.0.4.210"}),
+        (EVENTS, {"q": str(uuid.UUID(int=7))}),
+        (EVENTS, {"scope__exact": "session"}),
+        (EVENTS, {"occurred_at__year": "today", "occurred_at__month": "today"}),
+        (EVENTS + "export/csv/", {}),
+        (EVENTS + "export/csv/", {"occurred_at__year": "today", "occurred_at__month": "today"}),
+    ],
+)
+def test_a_page_of_the_admin_reads_no_table_as_a_whole(read_whole, admin_client, path, query):
+    today = {
+        "occurred_at__year": f"{timezone.now():%Y}",
+        "occurred_at__month": f"{timezone.now():%m}",
+    }
+    query = {name: today.get(name, value) for name, value in query.items()}
+
+    def look():
+        answer = admin_client.get(path, query)
+        assert answer.status_code == 200
+        if answer.streaming:
+            next(iter(answer.streaming_content))
+            next(iter(answer.streaming_content))
+
+    assert read_whole(look) == {}
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+def test_no_batch_of_pruning_reads_a_table_as_a_whole(read_whole, settings):
+    settings.ACCOUNTS = {"AUDIT_RETENTION": timedelta(days=100)}
+
+    def prune():
+        for batch in (pruning.prune_tokens, pruning.prune_events):
+            batch(size=100)
+
+    assert read_whole(prune) == {}
+
+
+@pytest.fixture
+def updates(db):
+    """Run something; return how many rows of a table it updated, and how many of them in place.
+
+    In place (HOT) means that no index of the table was written.
+    """
+
+    def count(table):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = %s",
+                [table],
+            )
+            return cursor.fetchone()
+
+    def run(table, call):
+        before = count(table)
+        call()
+        return tuple(now - then for now, then in zip(count(table), before, strict=True))
+
+    return run
+
+
+@pytest.mark.postgresql
+def test_a_use_of_a_login_is_written_in_place(updates, phone, is_in):
+    session = Session.objects.get()
+    Session.objects.update(last_seen_at=session.last_seen_at - timedelta(minutes=2))
+
+    assert updates("accounts_session", lambda: is_in(phone.access)) == (1, 1)
+
+
+@pytest.mark.postgresql
+def test_a_refresh_is_written_in_place(updates, phone):
+    token = decode_refresh(str(phone.refresh))
+
+    def refresh():
+        services.refresh(token=token, client=ClientInfo())
+
+    assert updates("accounts_session", refresh) == (1, 1)
+
+
+@pytest.mark.postgresql
+def test_a_place_in_a_chain_is_taken_in_place(updates, user, phone):
+    def end():
+        services.end_all(user=user, cause=Cause())
+
+    assert updates("accounts_auditchain", end) == (1, 1)
+
+
+@pytest.mark.postgresql
+def test_a_count_is_written_in_place(updates):
+    counters = DatabaseCounters("", {})
+    key = f"window{random.random()}"
+    counters.add(key, 1, timeout=60)
+
+    assert updates("accounts_counter", lambda: counters.incr(key)) == (1, 1)
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+def test_no_column_that_a_request_or_a_refresh_writes_has_an_index():
+    written = {
+        "last_seen_at",
+        "expire_date",
+        "refresh_jti",
+        "previous_refresh_jti",
+        "rotated_at",
+    }
+    with connection.cursor() as cursor:
+        known = connection.introspection.get_constraints(cursor, "accounts_session").values()
+
+    assert not written.intersection(*(found["columns"] for found in known if found["index"]))
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+def test_the_time_of_an_event_has_a_brin():
+    with connection.cursor() as cursor:
+        known = connection.introspection.get_constraints(cursor, "accounts_logoutevent")
+
+    assert known["accounts_event_occurred_at"]["type"] == "brin"
+
+
+@pytest.mark.django_db
+def test_elsewhere_the_time_of_an_event_has_a_plain_index(monkeypatch):
+    monkeypatch.setattr(connection, "vendor", "another")
+    plain = Index(fields=["occurred_at"], name="same")
+    ours = TimeIndex(fields=["occurred_at"], name="same")
+    with connection.schema_editor(collect_sql=True) as editor:
+        assert str(ours.create_sql(LogoutEvent, editor)) == str(
+            plain.create_sql(LogoutEvent, editor)
+        )
