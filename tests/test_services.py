@@ -14,6 +14,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models.signals import post_delete
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
@@ -367,8 +368,8 @@ def test_a_refresh_that_fails_leaves_the_token_as_good_as_before(phone, device):
 
 
 @pytest.fixture
-def _replaced_is_forgotten(settings):
-    settings.SIMPLE_JWT = {**settings.SIMPLE_JWT, "BLACKLIST_AFTER_ROTATION": False}
+def _replaced_is_forgotten(monkeypatch):
+    monkeypatch.setattr(api_settings, "BLACKLIST_AFTER_ROTATION", False)
 
 
 @pytest.mark.usefixtures("_replaced_is_forgotten")
