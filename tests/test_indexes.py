@@ -211,7 +211,7 @@ def test_no_batch_of_pruning_reads_a_table_as_a_whole(read_whole, settings):
     settings.ACCOUNTS = {"AUDIT_RETENTION": timedelta(days=100)}
 
     def prune():
-        for batch in (pruning.prune_tokens, pruning.prune_events):
+        for batch in (pruning.prune_sessions, pruning.prune_tokens, pruning.prune_events):
             batch(size=100)
 
     assert read_whole(prune) == {}

@@ -21,9 +21,27 @@ from accounts import services
 from accounts.clients import ClientInfo
 from accounts.exceptions import AppendOnly
 from accounts.models import LogoutEvent, Session
-from accounts.services import pruning
+from accounts.services import heap, pruning
 
 HOUR = timedelta(hours=1)
+
+
+def begin_anew():
+    """Give the tables new files, without the pages that were filled by tests before.
+
+    A batch looks at so many pages: with empty ones before them, rows could fall into two batches.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "TRUNCATE accounts_session, token_blacklist_outstandingtoken,"
+                " token_blacklist_blacklistedtoken"
+            )
+
+
+@pytest.fixture(autouse=True)
+def _new_files(db):
+    begin_anew()
 
 
 def ago(duration):
@@ -221,8 +239,8 @@ def test_pruning_records_nothing_and_logs_nobody_out(user, phone, is_in):
 @pytest.mark.parametrize(
     ("prune", "statements"),
     [
-        (pruning.prune_sessions, 2),
-        (pruning.prune_tokens, 3),
+        (pruning.prune_sessions, 1 if connection.vendor == "postgresql" else 2),
+        (pruning.prune_tokens, 1 if connection.vendor == "postgresql" else 3),
         # Two of them say to PostgreSQL that the record is pruned; the last batch looks for chains.
         (pruning.prune_events, 4 if connection.vendor == "postgresql" else 2),
     ],
@@ -238,7 +256,7 @@ def test_2500_rows_go_in_3_batches_of_so_many_statements_each(settings, prune, s
             batch = prune(size=1_000, after=after)
         after = batch.last
         sql = [query["sql"] for query in captured]
-        seen.append(len([s for s in sql if s.startswith(("SELECT", "DELETE", "UPDATE", "INSERT"))]))
+        seen.append(len([s for s in sql if s.startswith(("SELECT", "DELETE", "UPDATE", "WITH"))]))
         assert batch.removed == removed
         # Nothing is sent that grows with the rows.
         assert max(map(len, sql)) < 2_500
@@ -259,8 +277,22 @@ def test_a_batch_of_tokens_takes_so_many_rows_and_leaves_the_live_ones_among_the
     outstanding(3, expires_at=ago(HOUR))
     outstanding(3, expires_at=ago(-HOUR), first=3)
     outstanding(3, expires_at=ago(HOUR), first=6)
-    assert everything(pruning.prune_tokens, size=2) == [2, 1, 0, 2, 1]
+    batches = [2, 2, 2, 0] if connection.vendor == "postgresql" else [2, 1, 0, 2, 1]
+    assert everything(pruning.prune_tokens, size=2) == batches
     assert OutstandingToken.objects.count() == 3
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+def test_a_batch_reads_so_many_pages_and_the_next_one_those_behind_them(monkeypatch):
+    monkeypatch.setattr(heap, "PAGES", 2)
+    kept = sessions(100, expire_date=ago(-HOUR))
+    sessions(100, expire_date=ago(HOUR), first=100)
+    removed = everything(pruning.prune_sessions)
+    assert len(removed) > 2
+    assert removed[0] == 0
+    assert sum(removed) == 100
+    assert set(Session.objects.all()) == set(kept)
 
 
 @pytest.mark.django_db
@@ -351,7 +383,11 @@ def test_a_login_that_is_used_in_the_same_moment_stays():
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_row_that_somebody_holds_is_left_for_the_next_run(settings):
+@pytest.mark.parametrize("fixtures", [(), ("note",)])
+def test_a_row_that_somebody_holds_is_left_for_the_next_run(settings, request, fixtures):
+    """Whether rows go as they lie, or a host has rows that point at them."""
+    for name in fixtures:
+        request.getfixturevalue(name)
     settings.ACCOUNTS = {"AUDIT_RETENTION": HOUR}
     (session, _) = sessions(2, expire_date=ago(HOUR))
     (token, _) = outstanding(2, expires_at=ago(HOUR))
@@ -370,8 +406,7 @@ def test_a_row_that_somebody_holds_is_left_for_the_next_run(settings):
 
 
 @pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_a_token_let_go_in_the_middle_of_a_batch_is_left_with_its_place_on_the_blacklist():
+def test_a_token_let_go_in_the_middle_of_a_batch_is_left_with_its_place_on_the_blacklist(note):
     token, _ = outstanding(2, expires_at=ago(HOUR))
 
     def hold():

@@ -14,13 +14,13 @@ INTERRUPTED: Final = 130
 """The exit status that a shell knows for a program that Ctrl-C has stopped."""
 
 
-def add_arguments(parser: CommandParser) -> None:
-    """Add the options that both commands take."""
+def add_arguments(parser: CommandParser, *, size: int) -> None:
+    """Add the options that both commands take; a batch is of that size if nothing is said."""
     parser.add_argument(
         "--batch-size",
         type=int,
-        default=1000,
-        help="How many rows a batch takes. Default: 1000.",
+        default=size,
+        help=f"How many rows a batch takes. Default: {size}.",
     )
     parser.add_argument(
         "--dry-run",

@@ -2,10 +2,13 @@
 
 Nothing is recorded: nobody is logged out by it, for what goes was refused already.
 
-Each function here removes one batch in one short transaction. A batch begins at the primary key
-that the one before came to, so that all of them together read a table once. On PostgreSQL it waits
-for nobody: a row that a request holds is left for the next run. What is removed has run out in the
-very moment it is removed, for the DELETE itself looks again.
+Each function here removes one batch in one short transaction, and says where the next one begins,
+so that all of them together read a table once. On PostgreSQL it waits for nobody: a row that a
+request holds is left for the next run. What is removed has run out in the very moment it is
+removed, for the DELETE itself looks again.
+
+PostgreSQL's rows go as they lie, see ``accounts.services.heap``. In the order of their primary key
+go those of other databases, those that rows of the host point at, and the record's.
 
 The record is pruned chain by chain, the oldest entries first, so that what is left can still be
 checked; see ``accounts.services.chains``.
@@ -18,21 +21,13 @@ from itertools import takewhile
 from typing import Any, TypeVar, cast
 
 from django.db import connections, transaction
-from django.db.models import (
-    BooleanField,
-    Exists,
-    Func,
-    Model,
-    OuterRef,
-    Q,
-    QuerySet,
-    Subquery,
-)
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.conf import conf
 from accounts.models import AuditChain, LogoutEvent, Session
-from accounts.services import chains
+from accounts.services import chains, heap
+from accounts.services.heap import AnyOf, Array
 from accounts.services.transactions import database, retried
 from accounts.tokens import expiry
 
@@ -43,7 +38,7 @@ M = TypeVar("M", bound=Model)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """How many rows went, and the key that the next batch begins after: None if none is left."""
+    """How many rows went, and where that came to, for the next batch: None if none is left."""
 
     removed: int
     last: Key | None
@@ -69,7 +64,10 @@ def old_events() -> QuerySet[LogoutEvent]:
 
 @retried
 def prune_sessions(*, size: int, after: Key | None = None) -> Batch:
-    """Remove a batch of ``expired_sessions()``, of ``size`` rows."""
+    """Remove a batch of ``expired_sessions()``, of ``size`` rows at most."""
+    if _lie_alone(Session):
+        removed, page = heap.remove(expired_sessions(), size=size, first=int(after or 0))
+        return Batch(removed=removed, last=page)
     return _prune(expired_sessions(), size=size, after=after)
 
 
@@ -92,19 +90,44 @@ def prune_events(*, size: int, after: Key | None = None) -> Batch:
 
 @retried
 def prune_tokens(*, size: int, after: Key | None = None) -> Batch:
-    """Remove the ``expired_tokens()`` among the next ``size`` rows, and what blacklists them."""
+    """Remove a batch of ``expired_tokens()``, of ``size`` at most, and what blacklists them.
+
+    Where it goes by the primary key, those among the next ``size`` rows.
+    """
+    listings = expiry.blacklistings().using(database())
+    if _lie_alone(expired_tokens().model, listings.model):
+        listed = listings.model._meta.get_field("token")
+        removed, page = heap.remove(
+            expired_tokens(), size=size, first=int(after or 0), referring=listed
+        )
+        return Batch(removed=removed, last=page)
     # Among all rows: SimpleJWT has no index of ``expires_at``, so to look for the next ones that
     # have run out could mean to read the whole table for each batch.
     last = _last_key(expiry.recorded().using(database()), size=size, after=after)
     expired = _between(expired_tokens(), after=after, last=last)
     # By the same range: a shorter way than from each token to what blacklists it.
-    listed = _between(expiry.blacklistings().using(database()), "token", after=after, last=last)
-    unlisted = expired.filter(~Exists(listed.filter(token=OuterRef("pk"))))
+    listings = _between(listings, "token", after=after, last=last)
+    unlisted = expired.filter(~Exists(listings.filter(token=OuterRef("pk"))))
     with transaction.atomic(using=database()):
-        listed.filter(_free("token", expired))._raw_delete(database())  # noqa: SLF001
+        listings.filter(_free("token", expired))._raw_delete(database())  # noqa: SLF001
         # One that another transaction held a moment ago may be blacklisted still.
-        removed = _remove(unlisted, known=listed.model)
+        removed = _remove(unlisted, known=listings.model)
     return Batch(removed=removed, last=last)
+
+
+def _lie_alone(model: type[Model], known: type[Model] | None = None) -> bool:
+    """Whether rows can be removed as they lie: no row of the host asks for a cascade."""
+    return connections[database()].vendor == "postgresql" and not _is_pointed_at(model, known)
+
+
+def _is_pointed_at(model: type[Model], known: type[Model] | None) -> bool:
+    """Whether rows of the host, not of the ``known`` model, point at those of a model."""
+    pointing = {
+        field.related_model
+        for field in model._meta.get_fields(include_hidden=True)
+        if field.auto_created and not field.concrete
+    }
+    return bool(pointing - {known})
 
 
 def _prune_chain(number: int, *, size: int) -> Batch:
@@ -205,7 +228,7 @@ def _between(
     return rows
 
 
-def _free(key: str, rows: QuerySet[Any]) -> Q | _AnyOf:
+def _free(key: str, rows: QuerySet[Any]) -> Q | AnyOf:
     """Match the keys of those rows that nobody else holds, and lock these.
 
     Elsewhere than on PostgreSQL all of the rows, so that the statement may have to wait for some.
@@ -214,23 +237,9 @@ def _free(key: str, rows: QuerySet[Any]) -> Q | _AnyOf:
     if connections[database()].vendor != "postgresql":
         return Q(**{f"{key}__in": keys})
     # All of them are found before the first is locked: where there are few, finding takes long.
-    found = keys.filter(_AnyOf("pk", _Array(keys), output_field=BooleanField()))
+    found = keys.filter(AnyOf("pk", Array(keys)))
     free = found.select_for_update(skip_locked=True)
-    return _AnyOf(key, _Array(free), output_field=BooleanField())
-
-
-class _AnyOf(Func):
-    """``key = ANY(ARRAY(SELECT …))``: one look at the keys, whatever their number.
-
-    ``key IN (SELECT …)`` can become a join, which locks the rows again and again.
-    """
-
-    arg_joiner = " = ANY("
-    template = "%(expressions)s)"
-
-
-class _Array(Subquery):
-    template = "ARRAY(%(subquery)s)"
+    return AnyOf(key, Array(free))
 
 
 def _remove(rows: QuerySet[Any], *, known: type[Model] | None = None) -> int:
@@ -241,12 +250,7 @@ def _remove(rows: QuerySet[Any], *, known: type[Model] | None = None) -> int:
     """
     model = rows.model
     rows = rows.filter(_free("pk", rows))
-    pointing = {
-        field.related_model
-        for field in model._meta.get_fields(include_hidden=True)
-        if field.auto_created and not field.concrete
-    }
-    if pointing - {known}:
+    if _is_pointed_at(model, known):
         # Past the record's own ``delete()``, which refuses.
         _, removed = QuerySet.delete(rows)
         return removed.get(model._meta.label, 0)

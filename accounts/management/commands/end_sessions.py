@@ -77,7 +77,7 @@ class Command(BaseCommand):
             dest="interactive",
             help="Ask nothing. Without it --all asks first, on a terminal.",
         )
-        batches.add_arguments(parser)
+        batches.add_arguments(parser, size=1000)
 
     def handle(
         self,
