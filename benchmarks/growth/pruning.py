@@ -1,0 +1,103 @@
+"""``python -m benchmarks.growth.pruning``: ours and SimpleJWT's, one after the other.
+
+Ours removes a login and its outstanding token, SimpleJWT's as many tokens. Then ours again, beside
+people who log in, ask, refresh and log out. PostgreSQL logs whoever waits 100 ms for a lock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from benchmarks.drills.machine import describe
+from benchmarks.growth import rows
+from benchmarks.growth.server import Server, running
+
+OURS = ("prune_accounts", "--json")
+SIMPLEJWTS = ("flushexpiredtokens",)
+
+
+def main() -> None:
+    """Measure, print the figures, and write them to a file if one is named."""
+    parser = argparse.ArgumentParser("benchmarks.growth.pruning", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="Default: a million.")
+    parser.add_argument("--json", type=Path, help="a file for the figures")
+    options = parser.parse_args()
+    with running() as server:
+        figures = _measure(server, options.rows)
+    text = json.dumps(figures, indent=2)
+    print(text)
+    if options.json is not None:
+        options.json.write_text(f"{text}\n")
+
+
+def _measure(server: Server, number: int) -> dict[str, Any]:
+    with psycopg.connect(server.postgresql.address, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET log_lock_waits = on")
+        connection.execute("ALTER SYSTEM SET deadlock_timeout = '100ms'")
+        connection.execute("SELECT pg_reload_conf()")
+        rows.add_users(connection)
+        _fill(connection, number, "logins", "tokens")
+        ours = _run(server, *OURS)
+        _fill(connection, number, "tokens")
+        theirs = _run(server, *SIMPLEJWTS)
+        _fill(connection, number, "logins", "tokens")
+        beside, traffic = _run_beside_traffic(server, *OURS)
+    return {
+        "machine": describe(server.postgresql.version()),
+        "rows": number,
+        "ours": ours,
+        "simplejwt": theirs,
+        "times_as_fast": round(theirs["seconds"] / ours["seconds"], 1),
+        "ours_beside_traffic": beside,
+        "traffic": traffic,
+        "waits_for_a_lock_of_100_ms": server.log.read_text().count("still waiting for"),
+    }
+
+
+def _fill(connection: psycopg.Connection[Any], number: int, *kinds: str) -> None:
+    """Fill the tables anew with what ran out yesterday, and give PostgreSQL time to settle."""
+    connection.execute(
+        "TRUNCATE accounts_session, token_blacklist_outstandingtoken,"
+        " token_blacklist_blacklistedtoken"
+    )
+    for kind in kinds:
+        rows.add(connection, kind, first=1, last=number, expires_in="-1 day")
+    connection.execute("VACUUM ANALYZE")
+    connection.execute("CHECKPOINT")
+
+
+def _run(server: Server, *command: str) -> dict[str, Any]:
+    figures: dict[str, Any] = json.loads(server.python("-m", "benchmarks.growth.command", *command))
+    return figures
+
+
+def _run_beside_traffic(server: Server, *command: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    people = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.growth.traffic"],
+        env=server.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert people.stdout is not None
+        people.stdout.readline()
+        time.sleep(2)
+        figures = _run(server, *command)
+        people.send_signal(signal.SIGTERM)
+        traffic: dict[str, Any] = json.loads(people.communicate(timeout=60)[0])
+    finally:
+        people.kill()
+    return figures, traffic
+
+
+if __name__ == "__main__":
+    main()
