@@ -1,6 +1,7 @@
-"""``python -m benchmarks.growth.operations LOGINS ROUNDS``: what a request, a refresh, a logout take.
+"""``python -m benchmarks.growth.operations FIRST LAST ROUNDS``: what a request and the rest take.
 
-Each on another of the logins that there are, by chance, and all of them in turn with the floors.
+A request, a refresh and a logout, each of another of the logins that there are, chosen by chance,
+and all of them in turn with the floors.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ WARM_UP = 20
 """Rounds that do not count."""
 
 
-def main(logins: int, rounds: int) -> None:
-    """Print one JSON object: the medians, in milliseconds, and those to the floors' medians."""
+def main(first: int, last: int, rounds: int) -> None:
+    """Print one JSON object: the medians, in milliseconds, and these by those of the floors.
+
+    Only the logins with these numbers are as they were filled.
+    """
     django.setup()
     from django.test import Client  # noqa: PLC0415 - not before the set-up
 
@@ -38,7 +42,7 @@ def main(logins: int, rounds: int) -> None:
         if answer.status_code != 200:
             raise RuntimeError(f"{name}: {answer.status_code} {answer.content!r}")
 
-    chosen = iter(random.sample(range(1, logins + 1), 3 * (rounds + WARM_UP)))
+    chosen = iter(random.sample(range(first, last + 1), 3 * (rounds + WARM_UP)))
     for number in range(rounds + WARM_UP):
         if number == WARM_UP:
             took.clear()
@@ -48,7 +52,7 @@ def main(logins: int, rounds: int) -> None:
         timed("request", "GET", "/user", access=asking.access_token)
         timed("write floor", "POST", "/floor/write")
         timed("refresh", "POST", "/token", grant)
-        timed("logout", "POST", "/logout", access=leaving.access_token)
+        timed("logout", "POST", "/logout", {"scope": "session"}, access=leaving.access_token)
     medians = {name: statistics.median(times) for name, times in took.items()}
     print(
         json.dumps(
@@ -76,4 +80,4 @@ def _refresh_token(number: int) -> Any:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))

@@ -1,7 +1,8 @@
 """``python -m benchmarks.growth.pruning``: ours and SimpleJWT's, one after the other.
 
-Ours removes a login and its outstanding token, SimpleJWT's as many tokens. Then ours again, beside
-people who log in, ask, refresh and log out. PostgreSQL logs whoever waits 100 ms for a lock.
+Ours removes a login and its outstanding token, SimpleJWT's as many tokens; ours is also run twice
+at once, and beside people who log in, ask, refresh and log out. PostgreSQL logs whoever waits 100
+ms for a lock.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,11 @@ def _measure(server: Server, number: int) -> dict[str, Any]:
         rows.add_users(connection)
         _fill(connection, number, "logins", "tokens")
         ours = _run(server, *OURS)
+        _fill(connection, number, "logins", "tokens")
+        began = time.monotonic()
+        with ThreadPoolExecutor(2) as pool:
+            shares = list(pool.map(lambda _: _run(server, *OURS), range(2)))
+        both = round(time.monotonic() - began, 2)
         _fill(connection, number, "tokens")
         theirs = _run(server, *SIMPLEJWTS)
         _fill(connection, number, "logins", "tokens")
@@ -55,8 +62,10 @@ def _measure(server: Server, number: int) -> dict[str, Any]:
         "machine": describe(server.postgresql.version()),
         "rows": number,
         "ours": ours,
+        "ours_two_at_once": {"seconds": both, "each": shares},
         "simplejwt": theirs,
         "times_as_fast": round(theirs["seconds"] / ours["seconds"], 1),
+        "times_as_fast_two_at_once": round(theirs["seconds"] / both, 1),
         "ours_beside_traffic": beside,
         "traffic": traffic,
         "waits_for_a_lock_of_100_ms": server.log.read_text().count("still waiting for"),

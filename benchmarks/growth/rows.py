@@ -22,12 +22,12 @@ _USERS = """
 INSERT INTO auth_user (id, username, password, email, first_name, last_name,
     is_superuser, is_staff, is_active, date_joined)
 SELECT 1000 + n, 'user' || n, '', '', '', '', false, false, true, now()
-FROM generate_series(1, %(users)s) AS n
+FROM generate_series(1, %(users)s::int) AS n
 """
 
 _VERSIONS = """
 INSERT INTO accounts_tokenversion (user_id, version)
-SELECT 1000 + n, 0 FROM generate_series(1, %(users)s) AS n
+SELECT 1000 + n, 0 FROM generate_series(1, %(users)s::int) AS n
 """
 
 # Seen in the next hour, so that a request writes nothing, however long the filling takes.
@@ -35,28 +35,31 @@ _LOGINS = """
 INSERT INTO accounts_session (session_key, session_data, expire_date, sid, user_id, kind, auth_hash,
     authenticated_at, last_seen_at, ip_address, user_agent, refresh_jti, previous_refresh_jti,
     rotated_at)
-SELECT md5('sid' || n), '', %(expires)s, md5('sid' || n)::uuid, 1001 + n %% %(users)s, 'token',
-    %(hash)s, %(expires)s - interval '14 days', %(expires)s - interval '14 days' + interval '1 hour',
+SELECT md5('sid' || n), '', %(expires)s, md5('sid' || n)::uuid, 1001 + n %% %(users)s::int, 'token',
+    %(hash)s, %(expires)s - interval '14 days',
+    %(expires)s - interval '14 days' + interval '1 hour',
     '10.0.0.0'::inet + n, %(agent)s, md5('jti' || n), md5('previous' || n),
     %(expires)s - interval '14 days'
-FROM generate_series(%(first)s, %(last)s) AS n
+FROM generate_series(%(first)s::int, %(last)s::int) AS n
 """
 
 _TOKENS = """
 INSERT INTO token_blacklist_outstandingtoken (user_id, jti, token, created_at, expires_at)
-SELECT 1001 + n %% %(users)s, md5('jti' || n), '', %(expires)s - interval '14 days', %(expires)s
-FROM generate_series(%(first)s, %(last)s) AS n
+SELECT 1001 + n %% %(users)s::int, md5('jti' || n), '', %(expires)s - interval '14 days',
+    %(expires)s
+FROM generate_series(%(first)s::int, %(last)s::int) AS n
 """
 
 _EVENTS = """
 INSERT INTO accounts_logoutevent (occurred_at, user_id, username, initiator, reason, scope,
     session_id, token_jti, sessions_ended, tokens_revoked, ip_address, user_agent, request_id,
     chain, number, seal, digest)
-SELECT now() - (%(rows)s - n) * interval '30 days' / %(rows)s, 1001 + n %% %(users)s,
-    'user' || 1 + n %% %(users)s, 'user', 'logout', 'session', gen_random_uuid(), md5('jti' || n),
-    1, 2, '10.0.0.0'::inet + n, %(agent)s, gen_random_uuid()::text, n %% 32, n / 32,
+SELECT now() - (%(rows)s::int - n) * interval '30 days' / %(rows)s::int, 1001 + n %% %(users)s::int,
+    'user' || 1 + n %% %(users)s::int, 'user', 'logout', 'session', gen_random_uuid(),
+    md5('jti' || n), 1, 2, '10.0.0.0'::inet + n, %(agent)s, gen_random_uuid()::text,
+    n %% 32, n / 32,
     encode(sha256(('seal' || n)::bytea), 'hex'), encode(sha256(('digest' || n)::bytea), 'hex')
-FROM generate_series(%(first)s, %(last)s) AS n
+FROM generate_series(%(first)s::int, %(last)s::int) AS n
 """
 
 TABLES = {"logins": _LOGINS, "tokens": _TOKENS, "events": _EVENTS}
