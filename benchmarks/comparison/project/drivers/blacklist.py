@@ -1,0 +1,66 @@
+"""The recipe that people add to SimpleJWT: access tokens on its blacklist as well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import InvalidToken
+from rest_framework_simplejwt.settings import api_settings
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from rest_framework_simplejwt.tokens import RefreshToken, Token
+from rest_framework_simplejwt.utils import datetime_from_epoch
+
+
+class BlacklistAuthentication(JWTAuthentication):
+    """Asks the blacklist for the access token."""
+
+    def get_validated_token(self, raw_token: bytes) -> Token:
+        """Refuse a token that is on the list."""
+        token = super().get_validated_token(raw_token)
+        jti = token[api_settings.JTI_CLAIM]
+        if BlacklistedToken.objects.filter(token__jti=jti).exists():
+            raise InvalidToken("Token is blacklisted")
+        return token
+
+
+class LogoutView(APIView):
+    """Puts both tokens on the blacklist."""
+
+    permission_classes: Any = (IsAuthenticated,)
+
+    def post(self, request: Request) -> Response:
+        """Log out."""
+        RefreshToken(request.data["refresh"]).blacklist()
+        _blacklist_access(request)
+        return Response(status=205)
+
+
+class LogoutAllView(APIView):
+    """Puts every token of the user that is known on the blacklist, one by one."""
+
+    permission_classes: Any = (IsAuthenticated,)
+
+    def post(self, request: Request) -> Response:
+        """Log out everywhere."""
+        for token in OutstandingToken.objects.filter(user=request.user):
+            BlacklistedToken.objects.get_or_create(token=token)
+        return Response(status=205)
+
+
+def _blacklist_access(request: Request) -> None:
+    access: Any = request.auth
+    outstanding, _ = OutstandingToken.objects.get_or_create(
+        jti=access[api_settings.JTI_CLAIM],
+        defaults={
+            "user": request.user,
+            "token": str(access),
+            "created_at": access.current_time,
+            "expires_at": datetime_from_epoch(access["exp"]),
+        },
+    )
+    BlacklistedToken.objects.get_or_create(token=outstanding)

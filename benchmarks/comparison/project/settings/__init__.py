@@ -1,0 +1,1 @@
+"""Settings: a module for each subject, and ``base`` with what is the same for all."""

@@ -1,0 +1,197 @@
+"""One process of one subject: measures what it is asked for, line by line.
+
+Each question is a line of JSON, and so is each answer.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, Final, TextIO
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+
+from benchmarks.comparison.project.drivers import Call, Driver, make_users
+
+WARM: Final = 2
+"""So many of each batch are not counted: the process has been idle while others were measured."""
+
+BATCH_SECONDS: Final = 0.5
+"""A batch that takes longer ends early, after one that counts."""
+
+CONTROL: Final = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+
+
+class Refused(Exception):
+    """A call was not answered as it has to be: the driver and the package do not fit together."""
+
+
+class Worker:
+    """The subject, with a client that goes through the whole of the middleware."""
+
+    def __init__(self) -> None:
+        """Find the driver that the settings name."""
+
+        self._driver: Driver = import_module(settings.COMPARISON_DRIVER)  # type: ignore[assignment] # a module that is one
+        self._client = Client(raise_request_exception=True)
+        self._floors = {
+            "read": Call(method="GET", path="/floor/read"),
+            "write": Call(method="POST", path="/floor/write", body="{}"),
+        }
+        self._one: Call | None = None
+        self._many: Call | None = None
+
+    def prepare(self) -> dict[str, Any]:  # Any: JSON, here and below
+        """Make the tables."""
+
+        call_command("migrate", run_syncdb=True, verbosity=0)
+        return {}
+
+    def seed(self, logins: int) -> dict[str, Any]:
+        """Begin so many logins of one user."""
+
+        self._many = self._crowd(logins)
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE")
+        return {}
+
+    def measure(self, operation: str, batch: int) -> dict[str, Any]:
+        """Time a batch of an operation, each beside the floor: seconds."""
+        calls = self._calls(operation, WARM + batch)
+        if not calls:
+            return {}
+        floor = self._floor(operation)
+        floors, samples = [], []
+        begun = time.perf_counter()
+        for number, call in enumerate(calls):
+            first, second = self._time(floor), self._time(call)
+            if number < WARM and number < len(calls) - 1:
+                continue
+            floors.append(first)
+            samples.append(second)
+            if time.perf_counter() - begun > BATCH_SECONDS:
+                break
+        return {"floors": floors, "samples": samples}
+
+    def count(self, operation: str) -> dict[str, Any]:
+        """Count the statements of one operation; apart, those that open or close transactions."""
+        calls = self._calls(operation, 2)
+        if not calls:
+            return {}
+        self._send(calls[0])
+        return self._counted(lambda: self._send(calls[1]))
+
+    def log_out_everywhere(self, logins: int) -> dict[str, Any]:
+        """Time the end of so many logins of one user."""
+        login = self._driver.seed(make_users(1) * logins)[0]
+        call = self._driver.logout_all(login)
+        if call is None:
+            return {}
+        self._time(self._floors["write"])
+        seconds = 0.0
+
+        def end() -> None:
+            nonlocal seconds
+            seconds = self._time(call)
+
+        return {**self._counted(end), "seconds": seconds}
+
+    def requests(self, operation: str, count: int) -> dict[str, Any]:
+        """Return requests of an operation for somebody else to send."""
+        calls = self._calls(operation, count) if count else []
+        floor = self._floor(operation)
+        return {"floor": _plain(floor), "calls": [_plain(call) for call in calls]}
+
+    def _calls(self, operation: str, count: int) -> Sequence[Call]:
+        match operation:
+            case "request":
+                return [self._request_of_one()] * count
+            case "crowd":
+                return [self._many] * count if self._many else []
+            case "refresh":
+                begin = self._driver.refresh
+            case "logout":
+                begin = self._driver.logout
+            case _:
+                raise ValueError(operation)
+        logins = self._driver.seed(make_users(count))
+        return [call for login in logins if (call := begin(login)) is not None]
+
+    def _floor(self, operation: str) -> Call:
+        match operation:
+            case "request":
+                return self._floors["read"]
+            case "crowd":
+                return self._request_of_one()
+            case _:
+                return self._floors["write"]
+
+    def _request_of_one(self) -> Call:
+        if self._one is None:
+            self._one = self._crowd(1)
+        return self._one
+
+    def _crowd(self, logins: int) -> Call:
+
+        login = self._driver.seed(make_users(1) * logins)[0]
+        return Call(method="GET", path="/authenticated", authorization=login.authorization)
+
+    def _time(self, call: Call) -> float:
+        begun = time.perf_counter()
+        response = self._answer(call)
+        seconds = time.perf_counter() - begun
+        self._check(call, response)
+        return seconds
+
+    def _send(self, call: Call) -> None:
+        self._check(call, self._answer(call))
+
+    def _answer(self, call: Call) -> Any:  # Any: the test client's response has no type of its own
+        headers = {"authorization": call.authorization} if call.authorization else {}
+        return self._client.generic(
+            call.method, call.path, call.body, "application/json", headers=headers
+        )
+
+    @staticmethod
+    def _check(call: Call, response: Any) -> None:
+        if not 200 <= response.status_code < 300:
+            raise Refused(f"{call.path}: {response.status_code} {response.content[:500]!r}")
+
+    @staticmethod
+    def _counted(act: Callable[[], object]) -> dict[str, Any]:
+
+        # Django's own log of queries ends with the 9,000th.
+        connection.queries_log.clear()
+        connection.queries_log = type(connection.queries_log)()
+        connection.force_debug_cursor = True
+        try:
+            act()
+        finally:
+            connection.force_debug_cursor = False
+        sql = [query["sql"] or "" for query in connection.queries_log]
+        control = sum(query.lstrip().upper().startswith(CONTROL) for query in sql)
+        return {"statements": len(sql) - control, "control": control}
+
+
+def _plain(call: Call) -> dict[str, str]:
+    return {
+        "method": call.method,
+        "path": call.path,
+        "body": call.body,
+        "authorization": call.authorization,
+    }
+
+
+def serve(questions: TextIO, answers: TextIO) -> None:
+    """Answer until there are no more questions."""
+    worker = Worker()
+    for line in questions:
+        question = json.loads(line)
+        answer = getattr(worker, question.pop("ask"))(**question)
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
