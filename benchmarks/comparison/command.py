@@ -10,7 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from benchmarks.comparison.run import Plan, run
+from benchmarks.comparison import table
+from benchmarks.comparison.results import Plan
+from benchmarks.comparison.run import run
 from benchmarks.comparison.subjects import SUBJECTS
 
 REPETITIONS: Final = {"ours": 3, "knox": 3}
@@ -24,14 +26,14 @@ def main(arguments: list[str] | None = None) -> int:
     results = run(_plan(options))
     if options.json:
         options.json.write_text(json.dumps(asdict(results), indent=2) + "\n")
-    print(json.dumps(asdict(results), indent=1))
+    print(table.render(results))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("benchmarks.comparison", description=__doc__)
     parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--batch", type=int, default=10, help="operations of each kind in a round")
+    parser.add_argument("--batch", type=int, default=15, help="operations of each kind in a round")
     parser.add_argument("--quick", action="store_true", help="a minute for a look, not for numbers")
     names = [subject.name for subject in SUBJECTS]
     parser.add_argument("--only", nargs="+", choices=names, default=names)

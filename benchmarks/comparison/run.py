@@ -11,76 +11,32 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.comparison import machine, servers, throughput
 from benchmarks.comparison.environments import python_of, requirements_of, versions
-from benchmarks.comparison.figures import Figure, Rounds, Spread, figure
+from benchmarks.comparison.figures import Rounds, Spread, figure
+from benchmarks.comparison.results import (
+    CROWD,
+    DEFAULT,
+    EXAMPLE,
+    OPERATIONS,
+    Everywhere,
+    Found,
+    Plan,
+    Results,
+)
 from benchmarks.comparison.subjects import OURS, Subject
-from benchmarks.comparison.throughput import Throughput
 from benchmarks.comparison.workers import Worker
 from benchmarks.drills.postgresql import PostgreSQL
 
-OPERATIONS: Final = ("request", "refresh", "logout")
-CROWD: Final = "crowd"
-"""A request of a user with many logins, whose floor is that of a user with one."""
-
-DEFAULT: Final = "default"
-EXAMPLE: Final = "example"
-WITHOUT_EXAMPLE: Final = {"OPTIONS": {"prepare_threshold": 1, "server_side_binding": True}}
+WITHOUT_EXAMPLE: Final = {
+    "CONN_MAX_AGE": None,
+    "OPTIONS": {"prepare_threshold": 1, "server_side_binding": True},
+}
 """Where the example project has no connection options of its own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How much is measured."""
-
-    subjects: Sequence[Subject]
-    rounds: int
-    batch: int
-    crowd_every: int
-    """Rounds of it are rarer: where the time grows with the logins it takes long."""
-    logins: int
-    repetitions: Mapping[str, int]
-    """How often a user logs out of all logins, by subject; others once."""
-    slices: int
-    slice_seconds: float
-
-
-@dataclass(kw_only=True)
-class Everywhere:
-    """The end of all logins of a user."""
-
-    seconds: Spread
-    statements: int
-    control: int
-
-
-@dataclass(kw_only=True)
-class Found:
-    """What was measured of one subject, by connection settings where these make a difference."""
-
-    title: str
-    about: str
-    packages: list[str]
-    operations: dict[str, dict[str, Figure]] = field(default_factory=dict)
-    everywhere: dict[str, Everywhere] = field(default_factory=dict)
-    throughput: Throughput | None = None
-
-
-@dataclass(kw_only=True)
-class Results:
-    """Everything."""
-
-    date: str
-    seconds: float
-    plan: Plan
-    machine: dict[str, Any]  # Any: JSON, as below
-    conditions: dict[str, Any]
-    subjects: dict[str, Found]
 
 
 def run(plan: Plan) -> Results:

@@ -6,6 +6,7 @@ Each question is a line of JSON, and so is each answer.
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -61,22 +62,26 @@ class Worker:
         return {}
 
     def measure(self, operation: str, batch: int) -> dict[str, Any]:
-        """Time a batch of an operation, each beside the floor: seconds."""
+        """Time a batch of an operation, and as many of its floor: seconds."""
         calls = self._calls(operation, WARM + batch)
         if not calls:
             return {}
         floor = self._floor(operation)
-        floors, samples = [], []
+        rows = {"samples": calls, "floors": [floor] * len(calls)}
+        # Neither is always the first.
+        return {name: self._row(rows[name]) for name in random.sample(sorted(rows), len(rows))}
+
+    def _row(self, calls: Sequence[Call]) -> list[float]:
+        """Time calls, one after the other."""
+        samples: list[float] = []
         begun = time.perf_counter()
         for number, call in enumerate(calls):
-            first, second = self._time(floor), self._time(call)
-            if number < WARM and number < len(calls) - 1:
-                continue
-            floors.append(first)
-            samples.append(second)
-            if time.perf_counter() - begun > BATCH_SECONDS:
+            seconds = self._time(call)
+            if number >= WARM or call is calls[-1]:
+                samples.append(seconds)
+            if samples and time.perf_counter() - begun > BATCH_SECONDS:
                 break
-        return {"floors": floors, "samples": samples}
+        return samples
 
     def count(self, operation: str) -> dict[str, Any]:
         """Count the statements of one operation; apart, those that open or close transactions."""

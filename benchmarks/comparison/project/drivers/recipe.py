@@ -1,4 +1,4 @@
-"""SimpleJWT with the recipe of ``blacklist``."""
+"""SimpleJWT with the recipe of ``project.recipe``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.urls import path
 from rest_framework_simplejwt.views import TokenRefreshView
 
 from benchmarks.comparison.project.drivers import Call, Login, post, simplejwt
-from benchmarks.comparison.project.drivers.blacklist import LogoutAllView, LogoutView
+from benchmarks.comparison.project.recipe.views import LogoutAllView, LogoutView
 
 urlpatterns = [
     path("token/refresh", TokenRefreshView.as_view()),

@@ -9,6 +9,6 @@ COMPARISON_DRIVER = "benchmarks.comparison.project.drivers.recipe"
 REST_FRAMEWORK = {
     **REST_FRAMEWORK,
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "benchmarks.comparison.project.drivers.blacklist.BlacklistAuthentication",
+        "benchmarks.comparison.project.recipe.authentication.BlacklistAuthentication",
     ],
 }
