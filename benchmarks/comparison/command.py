@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from benchmarks.comparison import table
+from benchmarks.comparison import plot, table
 from benchmarks.comparison.results import Plan
 from benchmarks.comparison.run import run
 from benchmarks.comparison.subjects import SUBJECTS
@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     results = run(_plan(options))
     if options.json:
         options.json.write_text(json.dumps(asdict(results), indent=2) + "\n")
+    if options.svg:
+        plot.write(results, options.svg)
     print(table.render(results))
     return 0
 

@@ -9,15 +9,13 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Any, Final, TextIO
 
-from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 
-from benchmarks.comparison.project.drivers import Call, Driver, make_users
+from benchmarks.comparison.project.drivers import Call, driver, make_users
 
 WARM: Final = 2
 """So many of each batch are not counted: the process has been idle while others were measured."""
@@ -38,7 +36,7 @@ class Worker:
     def __init__(self) -> None:
         """Find the driver that the settings name."""
 
-        self._driver: Driver = import_module(settings.COMPARISON_DRIVER)  # type: ignore[assignment] # a module that is one
+        self._driver = driver()
         self._client = Client(raise_request_exception=True)
         self._floors = {
             "read": Call(method="GET", path="/floor/read"),

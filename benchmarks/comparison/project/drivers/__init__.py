@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Protocol
 
+from django.conf import settings as django_settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.urls import URLPattern, URLResolver
@@ -47,6 +49,15 @@ class Driver(Protocol):
 
     def logout_all(self, login: Login) -> Call | None:
         """Return the end of all logins of a user."""
+
+
+def driver() -> Driver:
+    """Return the module that the settings name."""
+    # Any: the setting is this project's own, which the type checker is not run with.
+    settings: Any = django_settings
+    module: Any = import_module(settings.COMPARISON_DRIVER)
+    found: Driver = module
+    return found
 
 
 def post(path: str, login: Login | None, **body: Any) -> Call:  # Any: JSON

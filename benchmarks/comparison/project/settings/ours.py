@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from authproject.settings import *  # noqa: F403
 from authproject.settings import ACCOUNTS, INSTALLED_APPS, LOGGING, SIMPLE_JWT
@@ -14,10 +15,11 @@ ACCOUNTS = {**ACCOUNTS, "LOGOUT_RATE": "1000000000/1d"}
 SIMPLE_JWT = {**SIMPLE_JWT, "ACCESS_TOKEN_LIFETIME": timedelta(days=1)}
 
 # Its loggers and formats, to handlers that write nothing.
+_handlers: Any = LOGGING["handlers"]  # Any: of dictConfig()
 LOGGING = {
     **LOGGING,
     "handlers": {
         name: {**handler, "class": "benchmarks.comparison.project.logs.Formatted"}
-        for name, handler in LOGGING["handlers"].items()
+        for name, handler in _handlers.items()
     },
 }
