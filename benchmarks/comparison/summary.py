@@ -145,7 +145,7 @@ def _judge_everywhere(found: Mapping[str, Found], connection: str) -> str:
     ours = found[OURS.name].everywhere[connection]
     verdicts = []
     if ours.statements > STATEMENTS_OF_ALL:
-        verdicts.append(f"{ours.statements - STATEMENTS_OF_ALL} statements too many")
+        verdicts.append(f"{ours.statements} statements instead of {STATEMENTS_OF_ALL}")
     if "knox" in found:
         share = ours.seconds.median / found["knox"].everywhere[connection].seconds.median
         if share > 1:
