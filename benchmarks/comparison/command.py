@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.comparison import plot, table
+from benchmarks.comparison.environments import NotInstalled
 from benchmarks.comparison.results import Plan
 from benchmarks.comparison.run import run
 from benchmarks.comparison.subjects import SUBJECTS
+from benchmarks.comparison.throughput import Unanswered
+from benchmarks.comparison.workers import WorkerFailed
 
 REPETITIONS: Final = {"ours": 3, "knox": 3}
 
@@ -23,7 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # Who asks it to stop means its servers too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    results = run(_plan(options))
+    try:
+        results = run(_plan(options))
+    except (NotInstalled, TimeoutError, Unanswered, WorkerFailed) as error:
+        print(f"The comparison could not run. {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
     if options.json:
         options.json.write_text(json.dumps(asdict(results), indent=2) + "\n")
     if options.svg:
@@ -39,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a minute for a look, not for numbers")
     names = [subject.name for subject in SUBJECTS]
     parser.add_argument("--only", nargs="+", choices=names, default=names)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--svg", type=Path)
+    parser.add_argument("--json", type=Path, help="a file for everything")
+    parser.add_argument("--svg", type=Path, help="a folder for the plots")
     return parser
 
 
