@@ -43,6 +43,7 @@ def test_a_quick_run_of_ours_reports_every_number(tmp_path):
     assert "ours must reach" in done.stdout
     found = json.loads(file.read_text())
     ours = found["subjects"]["ours"]
+    assert ours["after_logout"] == {"access": 401, "refresh": 400}
     for connection in CONNECTIONS:
         figures = ours["operations"][connection]
         assert figures.keys() == {"request", "refresh", "logout", "crowd"}

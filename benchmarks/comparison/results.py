@@ -50,6 +50,8 @@ class Found:
     title: str
     about: str
     packages: list[str]
+    after_logout: dict[str, int] = field(default_factory=dict)
+    """The statuses that its access token and its refresh token get."""
     operations: dict[str, dict[str, Figure]] = field(default_factory=dict)
     everywhere: dict[str, Everywhere] = field(default_factory=dict)
     throughput: Throughput | None = None

@@ -32,6 +32,8 @@ from benchmarks.comparison.subjects import OURS, Subject
 from benchmarks.comparison.workers import Worker
 from benchmarks.drills.postgresql import PostgreSQL
 
+ON_DISK: Final = "/var/tmp"
+
 WITHOUT_EXAMPLE: Final = {
     "CONN_MAX_AGE": None,
     "OPTIONS": {"prepare_threshold": 1, "server_side_binding": True},
@@ -140,7 +142,7 @@ def _bench() -> Iterator[_Bench]:
         os.environ.pop(name, None)
     with ExitStack() as stack:
         # Of the two temporary folders this is the one that is on a disk.
-        parent = next((path for path in ("/var/tmp",) if os.access(path, os.W_OK)), None)
+        parent = ON_DISK if os.access(ON_DISK, os.W_OK) else None
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=parent))
         yield _Bench(stack, Path(folder))
 
@@ -170,6 +172,7 @@ def _measure(plan: Plan, workers: Sequence[Worker]) -> dict[str, Found]:
     }
     _tell(f"Seeding {plan.logins:,} logins for each")
     for worker in workers:
+        found[worker.subject.name].after_logout = worker.ask("look")
         worker.ask("seed", logins=plan.logins)
     rounds: dict[tuple[Worker, str], Rounds] = {}
     _tell(f"{plan.rounds} rounds")

@@ -38,7 +38,9 @@ def _conditions(results: Results) -> Iterator[str]:
         "rounds' (their quartiles)"
     )
     for found in results.subjects.values():
-        yield f"{found.title}: {found.about}"
+        alive = [kind for kind, status in found.after_logout.items() if status < 400]
+        left = f"; after a logout its {' and '.join(alive)} token still works" if alive else ""
+        yield f"{found.title}: {found.about}{left}"
 
 
 def _summary(results: Results) -> str:

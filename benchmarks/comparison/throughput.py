@@ -90,7 +90,7 @@ def measure(
                         count = int(guesses[name] * seconds) + CLIENTS
                         rate = _logouts(worker, ports[name], seconds, count)
                         found[name].logouts.append(rate)
-    return {name: _sum_up(slices_) for name, slices_ in found.items()}
+    return {name: _sum_up(rates) for name, rates in found.items()}
 
 
 def _sum_up(found: Slices) -> Throughput:

@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 
-from benchmarks.comparison.project.drivers import Call, driver, make_users
+from benchmarks.comparison.project.drivers import Call, Login, driver, make_users
 
 WARM: Final = 2
 """So many of each batch are not counted: the process has been idle while others were measured."""
@@ -58,6 +58,22 @@ class Worker:
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
         return {}
+
+    def look(self) -> dict[str, Any]:
+        """Return the statuses that the tokens of a login get after its logout.
+
+        Raises ``Refused`` if they are alive as before: what is measured would be no logout.
+        """
+        login = self._driver.seed(make_users(1))[0]
+        request, refresh = self._request(login), self._driver.refresh(login)
+        self._send(request)
+        self._send(self._driver.logout(login))
+        statuses = {"access": self._answer(request).status_code}
+        if refresh is not None:
+            statuses["refresh"] = self._answer(refresh).status_code
+        if max(statuses.values()) < 400:
+            raise Refused(f"after a logout: {statuses}")
+        return statuses
 
     def measure(self, operation: str, batch: int) -> dict[str, Any]:
         """Time a batch of an operation, and as many of its floor: seconds."""
@@ -141,7 +157,10 @@ class Worker:
 
     def _crowd(self, logins: int) -> Call:
 
-        login = self._driver.seed(make_users(1) * logins)[0]
+        return self._request(self._driver.seed(make_users(1) * logins)[0])
+
+    @staticmethod
+    def _request(login: Login) -> Call:
         return Call(method="GET", path="/authenticated", authorization=login.authorization)
 
     def _time(self, call: Call) -> float:
