@@ -133,7 +133,7 @@ def results():
                 for connection in CONNECTIONS
             },
             everywhere={
-                connection: Everywhere(seconds=spread(0.5), statements=7, control=2)
+                connection: Everywhere(seconds=spread(0.5), statements=7)
                 for connection in CONNECTIONS
             },
             throughput=Throughput(ratio=spread(0.3), floor=spread(500), logouts=spread(150)),

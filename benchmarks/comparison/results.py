@@ -40,7 +40,6 @@ class Everywhere:
 
     seconds: Spread
     statements: int
-    control: int
 
 
 @dataclass(kw_only=True)

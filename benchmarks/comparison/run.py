@@ -204,7 +204,6 @@ def _log_out_everywhere(plan: Plan, workers: Sequence[Worker]) -> dict[Worker, E
         worker: Everywhere(
             seconds=Spread.of([answer["seconds"] for answer in timed]),
             statements=timed[0]["statements"],
-            control=timed[0]["control"],
         )
         for worker, timed in answers.items()
         if timed
