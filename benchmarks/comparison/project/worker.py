@@ -24,6 +24,9 @@ WARM: Final = 2
 BATCH_SECONDS: Final = 0.5
 """A batch that takes longer ends early, after one that counts."""
 
+OTHERS: Final = 1_000
+LEFT: Final = 300
+
 CONTROL: Final = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 
 
@@ -51,8 +54,12 @@ class Worker:
         return {}
 
     def seed(self, logins: int) -> dict[str, Any]:
-        """Begin so many logins of one user."""
+        """Begin so many logins of one user, and a past: others who are in, and who have left."""
         self._many = self._crowd(logins)
+        self._driver.seed(make_users(OTHERS))
+        for call in self._calls("logout", LEFT):
+            self._send(call)
+        # PostgreSQL plans for tables as it knows them: not empty ones.
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
         return {}
