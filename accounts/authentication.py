@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, cast
 
 from django.utils.functional import Promise
@@ -14,11 +15,11 @@ from rest_framework_simplejwt.exceptions import InvalidToken as SimpleJWTInvalid
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import Token
 
-from accounts import audit, services
+from accounts import audit, services, verdicts
 from accounts.clients import ClientInfo
 from accounts.exceptions import LoginRunOut, TokenError, TokenExpired, TokenInvalid, TokenRevoked
 from accounts.models import User
-from accounts.tokens import AccessToken, decode_access
+from accounts.tokens import AccessToken, Login, decode_access
 
 NOT_VALID: Final = pgettext_lazy("accounts", "Token not provided or invalid")
 EXPIRED: Final = pgettext_lazy("accounts", "Token has expired")
@@ -66,6 +67,14 @@ def after_end_event(error: TokenRevoked) -> audit.Event:
     return audit.Event.SESSION_USE_AFTER_EXPIRE
 
 
+def _use_login(token: AccessToken) -> Login:
+    """Read the login of a token, and note that it was used."""
+    login = services.find_login(token=token)
+    if login.session is not None:
+        login.session.touch()
+    return login
+
+
 class JWTAuthentication(SimpleJWTAuthentication):
     """Accept an access token whose login is alive, in one SELECT.
 
@@ -87,7 +96,7 @@ class JWTAuthentication(SimpleJWTAuthentication):
             raise InvalidToken(error) from error
         token = self.get_validated_token(raw.encode(errors="replace"))
         try:
-            login = services.find_login(token=token)
+            login = self.find_login(token)
         except TokenRevoked as error:
             audit.log(
                 after_end_event(error),
@@ -101,10 +110,12 @@ class JWTAuthentication(SimpleJWTAuthentication):
                 session_id=str(token.sid) if token.sid else None,
             )
             raise InvalidToken(error) from error
-        if login.session is not None:
-            login.session.touch()
         token.session = login.session
         return login.user, token
+
+    def find_login(self, token: AccessToken) -> Login:
+        """Return the live login of a token; see ``accounts.verdicts``. Raises ``TokenRevoked``."""
+        return verdicts.find_login(token, look_up=partial(_use_login, token))
 
     def get_validated_token(self, raw_token: bytes) -> AccessToken:
         """Verify a raw token, for code that has no request. Raises ``InvalidToken``."""
@@ -127,3 +138,14 @@ class JWTAuthentication(SimpleJWTAuthentication):
         except TokenInvalid:
             presented = True
         return 'Bearer error="invalid_token"' if presented else "Bearer"
+
+
+class FreshJWTAuthentication(JWTAuthentication):
+    """``JWTAuthentication`` that reads the database whatever the verdict cache has.
+
+    For views that end logins, or that a login of seconds ago must not reach.
+    """
+
+    def find_login(self, token: AccessToken) -> Login:
+        """Return the live login of a token. Raises ``TokenRevoked``."""
+        return _use_login(token)

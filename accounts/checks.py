@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,16 @@ INEXACT_CACHES = {
     "django.core.cache.backends.db.DatabaseCache": "loses counts of parallel requests",
 }
 """What is wrong with the caches of Django's that are unfit for a limit."""
+
+
+UNFIT_FOR_VERDICTS = {
+    "django.core.cache.backends.dummy.DummyCache": "keeps nothing",
+    "django.core.cache.backends.locmem.LocMemCache": "is one process's own: no other is told",
+    "django.core.cache.backends.filebased.FileBasedCache": "is one machine's own: no other is told",
+    "django.core.cache.backends.db.DatabaseCache": "takes the statements that it would save",
+    "accounts.counters.DatabaseCounters": "keeps numbers only",
+}
+"""What is wrong with the caches of Django's, and with ours, that are unfit for verdicts."""
 
 
 @register(Tags.compatibility)
@@ -157,3 +168,38 @@ def check_timeouts(
             id="accounts.W006",
         )
     ]
+
+
+@register(Tags.security)
+def check_verdict_cache(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check that every process hears through the verdict cache of a login that has ended."""
+    given = getattr(settings, "ACCOUNTS", {})
+    alias = given.get("VERDICT_CACHE") if isinstance(given, dict) else None
+    cache = settings.CACHES.get(alias) if isinstance(alias, str) else None
+    if cache is None:
+        return []
+    messages: list[CheckMessage] = []
+    backend, location = cache.get("BACKEND", ""), cache.get("LOCATION", "")
+    wrong = UNFIT_FOR_VERDICTS.get(backend)
+    servers = re.split("[;,]", location) if isinstance(location, str) else location
+    if wrong is None and "redis" in backend.lower() and len(servers) > 1:
+        wrong = "reads from replicas, which are told late"
+    if wrong is not None:
+        messages.append(
+            Error(
+                f"The cache {alias!r}, which keeps verdicts, {wrong}.",
+                hint="Use one Redis or Memcached for all processes, or no VERDICT_CACHE.",
+                id="accounts.E004",
+            )
+        )
+    if any(database.get("ATOMIC_REQUESTS") for database in settings.DATABASES.values()):
+        messages.append(
+            Warning(
+                "VERDICT_CACHE has no effect in requests that run in a transaction.",
+                hint="Leave ATOMIC_REQUESTS out, or exempt busy views from it.",
+                id="accounts.W007",
+            )
+        )
+    return messages

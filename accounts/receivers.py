@@ -14,10 +14,11 @@ from django.db.models.signals import post_save, pre_delete, pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 from rest_framework_simplejwt.exceptions import TokenError
-from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-from accounts import audit, services, tokens
+from accounts import audit, services, tokens, verdicts
 from accounts.clients import ClientInfo
+from accounts.conf import conf
 from accounts.exceptions import TokenRevoked
 from accounts.models import LogoutEvent, Session, User
 from accounts.services import Reason
@@ -42,6 +43,13 @@ def on_outstanding_token(instance: OutstandingToken, **kwargs: Any) -> None:
         raise TokenError("Token is blacklisted") from error
 
 
+@receiver(post_save, sender=BlacklistedToken)
+def on_token_blacklisted(instance: BlacklistedToken, **kwargs: Any) -> None:
+    """Let no verdict of before count where SimpleJWT's own code revokes a token."""
+    if conf.verdict_cache is not None and instance.token.user is not None:
+        verdicts.forget(instance.token.user)
+
+
 @receiver(pre_save, sender=Session)
 def on_session_saved(instance: Session, **kwargs: Any) -> None:
     """Let a browser's login begin as a token's does; the engine has a transaction open."""
@@ -58,7 +66,10 @@ def on_user_saved(
     **kwargs: Any,
 ) -> None:
     """End the logins that a new password, or a deactivation, ends."""
-    if created or raw:
+    if created:
+        return
+    verdicts.forget(instance)
+    if raw:
         return
 
     def is_saved(field: str) -> bool:

@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from accounts import tokens
+from accounts import tokens, verdicts
 from accounts.conf import conf
 from accounts.models import Session, SessionQuerySet, TokenVersion, User, password_hashes
 from accounts.services.recording import (
@@ -232,6 +232,7 @@ def user_deleted(*, user: User) -> LogoutResult:
     """End every login of a user who is about to be deleted, if there is one."""
     with transaction.atomic(using=database()):
         TokenVersion.objects.lock(user.pk)
+        verdicts.forget(user)
         return _end_everything(user, Reason.USER_DELETED)
 
 

@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import tokens
+from accounts import tokens, verdicts
 from accounts.clients import ClientInfo
 from accounts.exceptions import (
     CredentialsChanged,
@@ -110,7 +110,7 @@ def find_login(*, token: LoginToken) -> Login:
     those of a user who was deactivated.
     """
     try:
-        return tokens.find_login(token)
+        return _find_login(token)
     except LoginRunOut as error:
         _settle(partial(run_out, session=cast("Session", error.session)))
         raise
@@ -124,6 +124,14 @@ def find_login(*, token: LoginToken) -> Login:
         user = cast("User", error.user)
         if not user.is_active:
             _settle(partial(user_deactivated, user=user))
+        raise
+
+
+def _find_login(token: LoginToken) -> Login:
+    try:
+        return tokens.find_login(token)
+    except TokenRevoked:
+        verdicts.forget_user_of(token)
         raise
 
 
@@ -151,6 +159,7 @@ def reauthenticate(*, session: Session | None, user: User) -> None:
     )
     if not marked:
         raise TokenRevoked
+    verdicts.forget(user)
 
 
 def _adopt(user: User, token: RefreshToken, client: ClientInfo) -> RefreshToken:

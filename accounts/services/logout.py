@@ -10,7 +10,7 @@ from django.db.models import Case, DateTimeField, Exists, F, OuterRef, Q, Value,
 from django.db.models.functions import Least
 from django.utils import timezone
 
-from accounts import tokens
+from accounts import tokens, verdicts
 from accounts.clients import ClientInfo
 from accounts.models import Session, TokenVersion, User, hash_key
 from accounts.services import postgresql
@@ -46,6 +46,7 @@ def log_out(
             else:
                 ended = Ended(*_ENDINGS[scope](user, presented, session_key))
             if not ended.sessions and not ended.tokens:
+                verdicts.forget(user)
                 return UNCHANGED
             return record(
                 user=user,
@@ -58,6 +59,7 @@ def log_out(
                 claim=ended.claim,
             )
     except AlreadyEnded:
+        verdicts.forget(user)  # who ended it may be about to
         return UNCHANGED
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from django.db import transaction
 
+from accounts import verdicts
 from accounts.clients import ClientInfo
 from accounts.models import USERNAME_MAX_LENGTH, LogoutEvent, Session, User
 from accounts.services import chains
@@ -107,7 +108,8 @@ def _event(user: User, cause: Cause, client: ClientInfo) -> LogoutEvent:
     )
 
 
-def _announce(events: Iterable[LogoutEvent]) -> None:
+def _announce(events: Sequence[LogoutEvent]) -> None:
+    verdicts.forget(*[event.user for event in events if event.user is not None])
     # What a receiver does wrong is its own affair, for the login has ended.
     for event in events:
         transaction.on_commit(

@@ -29,7 +29,7 @@ from accounts import audit, services
 from accounts.api import contracts
 from accounts.api.contracts import Contract
 from accounts.api.serializers import JSONParser
-from accounts.authentication import InvalidToken, JWTAuthentication
+from accounts.authentication import FreshJWTAuthentication, InvalidToken
 from accounts.clients import ClientInfo
 from accounts.conf import conf
 from accounts.exceptions import TokenError
@@ -70,7 +70,7 @@ class ContractView(APIView):
     contract: Contract = contracts.V1
 
     http_method_names = ["get", "head", "post"]
-    authentication_classes: Any = (JWTAuthentication,)  # Any: DRF declares no type for these
+    authentication_classes: Any = (FreshJWTAuthentication,)  # Any: DRF declares no type for these
     permission_classes: Any = (IsAuthenticated,)
     parser_classes: Any = (JSONParser,)
     renderer_classes = (JSONRenderer,)

@@ -8,11 +8,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.views.base import ContractView
+from accounts.authentication import JWTAuthentication
 from accounts.models import User
 
 
 class UserView(ContractView):
     """``GET user``: who the bearer is."""
+
+    authentication_classes = (JWTAuthentication,)
 
     def get(self, request: Request) -> Response:
         """Return the user."""
