@@ -8,7 +8,9 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.db import router
 from django.utils.module_loading import import_string
 
 from accounts.conf import DEFAULTS, conf
@@ -203,3 +205,23 @@ def check_verdict_cache(
             )
         )
     return messages
+
+
+@register(Tags.security)
+def check_routers(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check that Django reads users where a new password is written."""
+    users = get_user_model()
+    if router.db_for_read(users) == router.db_for_write(users):
+        return []
+    return [
+        Warning(
+            "Users are read from another database than they are written to.",
+            hint=(
+                "Let db_for_read() of your router return the primary database for the user model: "
+                "by a replica that lags behind, Django takes an old password for the current one."
+            ),
+            id="accounts.W008",
+        )
+    ]

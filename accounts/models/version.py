@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connections, models, router, transaction
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
@@ -23,7 +24,12 @@ class TokenVersionQuerySet(models.QuerySet["TokenVersion"]):
         features = connections[router.db_for_write(self.model)].features
         of = ("self",) if features.has_select_for_update_of else ()
         rows = self.select_for_update(of=of).select_related("user")
-        return rows.get_or_create(user_id=user_id)[0]
+        version, is_new = rows.get_or_create(user_id=user_id)
+        if is_new:
+            # Or it would be read where the host reads: a replica may not know the user yet.
+            users = get_user_model()._base_manager.using(version._state.db)  # noqa: SLF001 - as documented
+            version.user = users.get(pk=user_id)
+        return version
 
     def raise_version(self, user: User) -> None:
         """Make every token of the user, minted until now, worthless; locks as ``lock()`` does."""

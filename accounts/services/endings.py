@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from accounts import tokens, verdicts
 from accounts.conf import conf
@@ -43,7 +43,7 @@ def end_sessions(*, sessions: SessionQuerySet, cause: Cause) -> LogoutResult:
             .select_for_update()
             .order_by("pk")
             .defer("session_data")
-            .prefetch_related("user")
+            .prefetch_related(Prefetch("user", _users()))
         )
         if not ended:
             return UNCHANGED
@@ -169,7 +169,12 @@ def end_outdated(*, user: User) -> LogoutResult:
 
 
 def _read_again(user_id: Any) -> User | None:  # Any: as the host's key is
-    return get_user_model()._base_manager.using(database()).filter(pk=user_id).first()  # noqa: SLF001 - as documented
+    return _users().filter(pk=user_id).first()
+
+
+def _users() -> QuerySet[User]:
+    """Return the users where they are written: a replica may not know them yet."""
+    return get_user_model()._base_manager.using(database())  # noqa: SLF001 - as documented
 
 
 @retried
