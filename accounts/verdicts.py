@@ -12,15 +12,15 @@ in use, names the stamp that its user had, and counts only while the user has it
 
 - Who finds no verdict that counts reads the stamp (or sets one, where there is none), then the
   database, and then keeps the verdict under that stamp.
-- Who ends a login commits, then gives the user a new stamp, and only then answers.
+- Who ends a login commits, then removes the user's stamp, and only then answers.
 
-So an ending that commits after a reader looked gives out its new stamp after the reader took the
-old one: what the reader keeps is worthless from the moment the ending is acknowledged, however late
-it is written. An ending that committed before is seen by the reader. The same holds for what else
-changes a verdict or the rows in it: a user who is saved or deleted, a re-authentication, a token
-that SimpleJWT's own code blacklists. Two endings of one login may overlap: the second, which finds
-that there is nothing left to end, gives out a new stamp too before it says so. A refresh changes
-nothing about the access tokens that are out, so it gives out none.
+So an ending that commits after a reader looked removes the stamp that the reader had taken, which
+never comes back: what the reader keeps is worthless from the moment the ending is acknowledged,
+however late it is written. An ending that committed before is seen by the reader. The same holds
+for what else changes a verdict or the rows in it: a user who is saved or deleted, a
+re-authentication, a token that SimpleJWT's own code blacklists. Two endings of one login may
+overlap: the second, which finds that there is nothing left to end, removes the stamp too before it
+says so. A refresh changes nothing about the access tokens that are out, so it removes none.
 
 Inside an open transaction nothing is read from here and nothing kept: what a transaction sees may
 never be committed, or have been overtaken.
@@ -28,8 +28,8 @@ never be committed, or have been overtaken.
 What bounds it
 ==============
 
-Should a new stamp get lost (the cache is down just then, fails over or is put back to an older
-state, or the process dies between its commit and its answer), or should a change pass unnoticed
+Should a stamp stay (the cache is down just then, fails over or is put back to an older state, or
+the process dies between its commit and its answer), or should a change pass unnoticed
 (``QuerySet.update()`` and raw SQL send no signal; a user's ``USER_ID_FIELD`` is changed), then a
 verdict counts for ``VERDICT_MAX_AGE`` after its reader took the stamp, at most. Nor does it outlive
 the limits of its login, or the minute for which ``last_seen_at`` is not written. A token's own
@@ -136,7 +136,7 @@ def find_login(token: AccessToken, *, look_up: Callable[[], Login]) -> Login:
     if verdict and verdict.stamp == stamp and 0 < verdict.until - began <= _max_age():
         return verdict.login(token)
     login = look_up()
-    # A user whom a token names in an unusual way would be missed when they get a new stamp.
+    # Of a user whom a token names in an unusual way another stamp would be removed.
     if stamp is not None and _user_id(login.user) == token.user_id:
         try:
             _keep(caches[alias], name, stamp, login, began=began)
@@ -152,7 +152,7 @@ def forget(*users: User) -> None:
     """
     if (alias := conf.verdict_cache) is not None and users:
         names = {_stamp_name(_user_id(user)) for user in users}
-        transaction.on_commit(partial(_give_new_stamps, alias, names), using=_database())
+        transaction.on_commit(partial(_remove_stamps, alias, names), using=_database())
 
 
 def forget_user_of(token: LoginToken) -> None:
@@ -161,7 +161,7 @@ def forget_user_of(token: LoginToken) -> None:
     Who ended the login may be about to do so.
     """
     if (alias := conf.verdict_cache) is not None:
-        _give_new_stamps(alias, [_stamp_name(token.user_id)])
+        _remove_stamps(alias, [_stamp_name(token.user_id)])
 
 
 def _read(cache: BaseCache, stamp_name: str, name: str) -> tuple[int | None, _Verdict | None]:
@@ -169,7 +169,7 @@ def _read(cache: BaseCache, stamp_name: str, name: str) -> tuple[int | None, _Ve
     found = cache.get_many([stamp_name, name])
     stamp, verdict = found.get(stamp_name), found.get(name)
     if stamp is None:
-        stamp = _new_stamp()
+        stamp = secrets.randbits(63)
         if not cache.add(stamp_name, stamp, timeout=STAMP_LIFETIME):
             stamp = cache.get(stamp_name)  # somebody else was first
     return (
@@ -195,20 +195,16 @@ def _keep(cache: BaseCache, name: str, stamp: int, login: Login, *, began: float
     cache.set(name, verdict, timeout=math.ceil(until - time.time()))
 
 
-def _give_new_stamps(alias: str, names: Collection[str]) -> None:
+def _remove_stamps(alias: str, names: Collection[str]) -> None:
     """Tried even while an outage lasts here: others may be able to read what this ends."""
     try:
-        failed = caches[alias].set_many(
-            {name: _new_stamp() for name in names}, timeout=STAMP_LIFETIME
-        )
+        caches[alias].delete_many(names)
     except Exception as error:  # noqa: BLE001 - as above
         _fail(error)
-        failed = list(names)
-    if failed:
         logger.error(
             "Logins of %d users that have changed or ended may be accepted as they were for up to"
             " %g seconds: the verdict cache could not be told",
-            len(failed),
+            len(names),
             _max_age(),
         )
 
@@ -231,10 +227,6 @@ def _stamp_name(user_id: str) -> str:
 
 def _name(kind: str, value: str) -> str:
     return f"accounts.verdict.{kind}.{hashlib.sha256(value.encode()).hexdigest()}"
-
-
-def _new_stamp() -> int:
-    return secrets.randbits(63)
 
 
 def _max_age() -> float:

@@ -29,7 +29,7 @@ class PostgreSQL:
         cluster = get_server(self.data, start=False)
         cluster.ensure_pgdata_inited()
         self._user: str | None = cluster.system_user
-        self._program = cluster.bin_path / "postgres"
+        self._programs: Path = cluster.bin_path
         self._log = (folder / "postgresql.log").open("ab")
         self._postmaster: subprocess.Popen[bytes] | None = None
 
@@ -37,6 +37,15 @@ class PostgreSQL:
     def address(self) -> str:
         """What connects to it."""
         return f"host={self.data} user=postgres dbname=postgres"
+
+    def program(self, name: str) -> Path:
+        """Return one of the programs that come with it."""
+        return self._programs / name
+
+    def processes(self) -> list[psutil.Process]:
+        """Return its processes, those of connections among them."""
+        postmaster = psutil.Process(self._running().pid)
+        return [postmaster, *postmaster.children(recursive=True)]
 
     def start(self) -> None:
         """Start, and recover from a crash if there was one; return when it answers."""
@@ -97,7 +106,15 @@ class PostgreSQL:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         # No TCP; the socket is as private as the data.
-        command = [str(self._program), "-D", str(self.data), "-k", str(self.data), "-h", ""]
+        command = [
+            str(self.program("postgres")),
+            "-D",
+            str(self.data),
+            "-k",
+            str(self.data),
+            "-h",
+            "",
+        ]
         return subprocess.Popen(command, user=self._user, stdout=self._log, stderr=self._log)
 
 

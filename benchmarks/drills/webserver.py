@@ -49,12 +49,16 @@ class WebServer:
                 connection.close()
         raise TimeoutError(f"gunicorn does not start: {Path(self._log.name).read_text()[-2000:]}")
 
+    def processes(self) -> list[psutil.Process]:
+        """Return its workers."""
+        return list(psutil.Process(self._master.pid).children())
+
     def kill_worker(self) -> None:
         """Kill -9 one worker process; the master begins another.
 
         Raises ``LookupError`` if there is none.
         """
-        random.choice(psutil.Process(self._master.pid).children()).kill()
+        random.choice(self.processes()).kill()
 
     def close(self) -> None:
         """Stop it, workers and all."""
