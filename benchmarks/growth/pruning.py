@@ -50,10 +50,8 @@ def _measure(server: Server, number: int) -> dict[str, Any]:
         _fill(connection, number, "logins", "tokens")
         ours = _run(server, *OURS)
         _fill(connection, number, "logins", "tokens")
-        began = time.monotonic()
         with ThreadPoolExecutor(2) as pool:
             shares = list(pool.map(lambda _: _run(server, *OURS), range(2)))
-        both = round(time.monotonic() - began, 2)
         _fill(connection, number, "tokens")
         theirs = _run(server, *SIMPLEJWTS)
         _fill(connection, number, "logins", "tokens")
@@ -62,13 +60,15 @@ def _measure(server: Server, number: int) -> dict[str, Any]:
         "machine": describe(server.postgresql.version()),
         "rows": number,
         "ours": ours,
-        "ours_two_at_once": {"seconds": both, "each": shares},
+        "ours_two_at_once": shares,
         "simplejwt": theirs,
         "times_as_fast": round(theirs["seconds"] / ours["seconds"], 1),
-        "times_as_fast_two_at_once": round(theirs["seconds"] / both, 1),
+        "times_as_fast_two_at_once": round(
+            theirs["seconds"] / max(share["seconds"] for share in shares), 1
+        ),
         "ours_beside_traffic": beside,
         "traffic": traffic,
-        "waits_for_a_lock_of_100_ms": server.log.read_text().count("still waiting for"),
+        "waits_for_a_lock_of_100_ms": _waits(server),
     }
 
 
@@ -87,6 +87,12 @@ def _fill(connection: psycopg.Connection[Any], number: int, *kinds: str) -> None
 def _run(server: Server, *command: str) -> dict[str, Any]:
     figures: dict[str, Any] = json.loads(server.python("-m", "benchmarks.growth.command", *command))
     return figures
+
+
+def _waits(server: Server) -> list[str]:
+    """Return what PostgreSQL has logged of anybody who waited: which lock, and for how long."""
+    log = server.log.read_text().splitlines()
+    return [line for line in log if "still waiting for" in line or " acquired " in line]
 
 
 def _run_beside_traffic(server: Server, *command: str) -> tuple[dict[str, Any], dict[str, Any]]:
