@@ -42,11 +42,13 @@ def running() -> Iterator[Server]:
         postgresql = PostgreSQL(Path(name))
         try:
             postgresql.start()
+            # Whatever this shell is set up for.
+            unset = {"DATABASE_URL", "REDIS_URL", "TRUSTED_PROXIES"}
             server = Server(
                 postgresql=postgresql,
                 log=Path(name) / "postgresql.log",
                 environment={
-                    **os.environ,
+                    **{k: v for k, v in os.environ.items() if k not in unset},
                     "DJANGO_SETTINGS_MODULE": "benchmarks.growth.settings",
                     "DRILL_DATABASE_HOST": str(postgresql.data),
                     "SECRET_KEY": secrets.token_urlsafe(50),
