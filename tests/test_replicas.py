@@ -61,10 +61,11 @@ def replica(settings, transactional_db):
         cursor.execute("CREATE SCHEMA replica")
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f'CREATE TABLE replica."{table}" (LIKE public."{table}")')
-    options = "-c search_path=replica -c default_transaction_read_only=on"
     primary = connection.settings_dict
+    options = {name: value for name, value in primary["OPTIONS"].items() if name != "pool"}
+    options["options"] = "-c search_path=replica -c default_transaction_read_only=on"
     connections["replica"] = type(connections["default"])(
-        {**primary, "OPTIONS": {**primary["OPTIONS"], "options": options}}, alias="replica"
+        {**primary, "OPTIONS": options}, alias="replica"
     )
     settings.DATABASE_ROUTERS = [f"{__name__}.ReadReplica"]
     yield connections["replica"]
