@@ -31,7 +31,8 @@ What bounds it
 Should a stamp stay (the cache is down just then, fails over or is put back to an older state, or
 the process dies between its commit and its answer), or should a change pass unnoticed
 (``QuerySet.update()`` and raw SQL send no signal; a user's ``USER_ID_FIELD`` is changed), then a
-verdict counts for ``VERDICT_MAX_AGE`` after its reader took the stamp, at most. Nor does it outlive
+verdict counts for ``VERDICT_MAX_AGE`` after its reader took the stamp, at most: by clocks in step,
+and for less than a second more where one is wrong, for then the cache ends it. Nor does it outlive
 the limits of its login, or the minute for which ``last_seen_at`` is not written. A token's own
 signature and ``exp`` are checked before anything here is asked.
 
