@@ -6,6 +6,7 @@ import re
 import uuid
 from copy import copy
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 import jwt
@@ -48,6 +49,13 @@ class _Backend(TokenBackend):
         return current
 
 
+# Kept, for each prepares its keys once.
+_backend: Final = lru_cache(maxsize=8)(_Backend)
+
+# Of a token, and so of the login that a request asks for again and again while it is answered.
+_uuid: Final = lru_cache(maxsize=1_024)(uuid.UUID)
+
+
 if TYPE_CHECKING:
     _TokenBase = SimpleJWTToken
 else:
@@ -59,13 +67,13 @@ class _LoginClaims(_TokenBase):
 
     @property
     def token_backend(self) -> TokenBackend:
-        return _Backend(super().token_backend)
+        return _backend(super().token_backend)
 
     @property
     def sid(self) -> uuid.UUID | None:
         """The login's public id; None in a token that plain SimpleJWT minted."""
         value = self.payload.get(SESSION_CLAIM)
-        return None if value is None else uuid.UUID(value)
+        return None if value is None else _uuid(value)
 
     @property
     def version(self) -> int:
