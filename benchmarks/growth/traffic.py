@@ -38,15 +38,21 @@ def main() -> None:
             raise RuntimeError(f"{name}: {answer.status_code} {answer.content!r}")
         return answer
 
-    password = {"grant_type": "password", "username": "ana", "password": "ana-s password"}
-    print("ready", flush=True)
-    while not stopping:
+    def round_trip() -> None:
         pair = json.loads(timed("log in", "POST", "/token", password).content)
         timed("request", "GET", "/user", access=pair["access_token"])
         refresh = {"grant_type": "refresh_token", "refresh_token": pair["refresh_token"]}
         pair = json.loads(timed("refresh", "POST", "/token", refresh).content)
         token = {"token": pair["refresh_token"]}
         timed("logout", "POST", "/logout", token, access=pair["access_token"])
+
+    password = {"grant_type": "password", "username": "ana", "password": "ana-s password"}
+    round_trip()
+    # The first one also loads what it needs.
+    took.clear()
+    print("ready", flush=True)
+    while not stopping:
+        round_trip()
         time.sleep(0.01)
     print(
         json.dumps(
