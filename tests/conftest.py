@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db.models import F
+from django.utils import translation
 
 from accounts import ratelimit, services
 from accounts.clients import ClientInfo
@@ -27,6 +28,12 @@ def _fresh_rate_limits(monkeypatch):
     cache.clear()
     monkeypatch.setattr(ratelimit, "_outage", Outage())
     monkeypatch.setattr(ratelimit, "_budget", Budget())
+
+
+@pytest.fixture(autouse=True)
+def _no_language():
+    """Speak the default: Django's test client leaves the language of its last answer behind."""
+    translation.deactivate()
 
 
 @pytest.fixture

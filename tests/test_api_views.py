@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import include, path
 from rest_framework.parsers import JSONParser
 from rest_framework.response import Response
+from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
 from accounts import services
@@ -814,8 +815,6 @@ def test_a_user_who_is_inactive_for_now_logs_out_for_good(post, is_in, user, pho
 
 
 def test_simplejwts_rule_on_who_may_log_in_holds(post, is_in, phone, monkeypatch):
-    from rest_framework_simplejwt.settings import api_settings
-
     monkeypatch.setattr(api_settings, "USER_AUTHENTICATION_RULE", lambda user: False)
     body = {"grant_type": "password", "username": "ana", "password": PASSWORD}
 
