@@ -521,8 +521,9 @@ def raising(sqlstate: str, times: int) -> type[Fault]:
                 again = again and ("SAVEPOINT" not in sql or sql != self.failed)
                 self.left -= again
                 return again and self.left > 0
-            # Outside of a transaction there is nothing that another one could be in the way of.
-            return connection.in_atomic_block and super()._is_next(sql)
+            # What reads, outside of a transaction, is in nobody's way.
+            writes = connection.in_atomic_block or sql.startswith("WITH ")
+            return writes and super()._is_next(sql)
 
         def fail_commit(self) -> None:
             with connection.wrap_database_errors:

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection, transaction
-from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
+from django.db.models import QuerySet
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from accounts import services
 from accounts.clients import ClientInfo
@@ -52,12 +53,29 @@ def wait_for_a_lock() -> None:
     raise TimeoutError
 
 
+def findings() -> list[verification.Finding]:
+    return [finding for page in verification.verify(size=100) for finding in page.findings]
+
+
+@pytest.fixture(params=["known to stand", "named"])
+def known(request, phone):
+    """The row of the login that is to end, where a request has just found it."""
+    return Session.objects.get() if request.param == "known to stand" else None
+
+
 @pytest.mark.parametrize("scope", [Scope.SESSION, Scope.REFRESH_TOKENS, Scope.GLOBAL])
-def test_what_a_refresh_beside_a_logout_has_recorded_is_blacklisted_too(user, phone, aside, scope):
+def test_what_a_refresh_beside_a_logout_has_recorded_is_blacklisted_too(
+    user, phone, known, aside, scope
+):
     with transaction.atomic():
         successor = services.refresh(token=phone.refresh, client=CLIENT).refresh
         logout = aside(
-            services.log_out, user=user, presented=[phone.access], scope=scope, client=CLIENT
+            services.log_out,
+            user=user,
+            presented=[phone.access],
+            session=known,
+            scope=scope,
+            client=CLIENT,
         )
         wait_for_a_lock()
     result = logout.result(30)
@@ -70,6 +88,7 @@ def test_what_a_refresh_beside_a_logout_has_recorded_is_blacklisted_too(user, ph
         successor.jti,
     }
     assert result.tokens_revoked == 2
+    assert findings() == []
 
 
 def test_what_a_refresh_of_another_device_has_recorded_is_blacklisted_too(
@@ -92,13 +111,20 @@ def test_what_a_refresh_of_another_device_has_recorded_is_blacklisted_too(
 
 
 @pytest.mark.parametrize("scope", [Scope.SESSION, Scope.REFRESH_TOKENS, Scope.GLOBAL])
-def test_a_logout_that_another_was_ahead_of_changes_nothing(user, phone, laptop, aside, scope):
+def test_a_logout_that_another_was_ahead_of_changes_nothing(
+    user, phone, known, laptop, aside, scope
+):
     with transaction.atomic():
         first = services.log_out(
             user=user, presented=[phone.access], scope=Scope.SESSION, client=CLIENT
         )
         logout = aside(
-            services.log_out, user=user, presented=[phone.access], scope=scope, client=CLIENT
+            services.log_out,
+            user=user,
+            presented=[phone.access],
+            session=known,
+            scope=scope,
+            client=CLIENT,
         )
         wait_for_a_lock()
     second = logout.result(30)
@@ -106,17 +132,17 @@ def test_a_logout_that_another_was_ahead_of_changes_nothing(user, phone, laptop,
     # Of all the logins of the user, one was left to end.
     assert second.sessions_ended == (scope is Scope.GLOBAL)
     assert LogoutEvent.objects.count() == len(first.events) + len(second.events)
-    pages = verification.verify(size=100)
-    assert not [finding for page in pages for finding in page.findings]
+    assert findings() == []
 
 
-def test_a_logout_that_finds_no_free_chain_waits_for_one(user, phone, aside):
+def test_a_logout_that_finds_no_free_chain_waits_for_one(user, phone, known, aside):
     with transaction.atomic():
         list(AuditChain.objects.select_for_update())
         logout = aside(
             services.log_out,
             user=user,
             presented=[phone.access],
+            session=known,
             scope=Scope.SESSION,
             client=CLIENT,
         )
@@ -124,3 +150,38 @@ def test_a_logout_that_finds_no_free_chain_waits_for_one(user, phone, aside):
         assert not logout.done()
 
     assert logout.result(30).events == (LogoutEvent.objects.get(),)
+
+
+def test_a_chain_that_somebody_has_removed_keeps_nobody_in(user, phone, known):
+    QuerySet.delete(AuditChain.objects.exclude(pk=5))
+
+    result = services.log_out(
+        user=user, presented=[phone.access], session=known, scope=Scope.SESSION, client=CLIENT
+    )
+
+    assert result.events[0].chain == 5
+    assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize("presented", ["access", "access and refresh"])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_login_that_is_known_to_stand_ends_as_any(user, phone, known, presented, recorded):
+    if not recorded:
+        OutstandingToken.objects.all().delete()
+    both = [phone.access, phone.refresh][: 1 + ("refresh" in presented)]
+
+    result = services.log_out(
+        user=user, presented=both, session=known, scope=Scope.SESSION, client=CLIENT
+    )
+
+    event = LogoutEvent.objects.get()
+    assert result.events == (event,)
+    assert not result.events[0]._state.adding
+    assert result.tokens_revoked == event.tokens_revoked == BlacklistedToken.objects.count()
+    assert event.tokens_revoked == (2 if recorded else len(both))
+    assert (event.user, event.session_id, event.token_jti) == (
+        user,
+        phone.access.sid,
+        phone.access.jti,
+    )
+    assert findings() == []

@@ -17,7 +17,8 @@ as well. So
 
 An entry takes any chain that nobody else is writing to in that moment, so that nobody waits, and
 no two recordings wait for each other, as long as there are fewer of them than chains. A chain is
-locked by its recording, after everything else that a service locks.
+locked by its recording, after everything else that a service locks; or, by one statement that does
+all of it, before, and then only if it is free (see ``accounts.services.statement``).
 
 What it cannot show: what somebody did who has ``SECRET_KEY`` (or one of the fallbacks), or who put
 back an older copy of the rows of the chains together with the entries; that the record was emptied
@@ -192,6 +193,16 @@ def _begin_after_migration(
 
 
 post_migrate.connect(_begin_after_migration)
+
+
+def look_up() -> Claim:
+    """Return a claim for the next place of a chain as it is now, if it is there; lock nothing."""
+    chain = random.randrange(CHAINS)  # noqa: S311 - spreads the load
+    with connections[database()].cursor() as cursor:
+        cursor.execute(
+            "SELECT number, entries + 1, nonce FROM accounts_auditchain WHERE number = %s", [chain]
+        )
+        return Claim(entries=1).given(cursor.fetchone())
 
 
 _ADVANCE: Final = f"WITH {PLACED.format(after='TRUE')} SELECT * FROM placed"  # noqa: S608 - no value is put in

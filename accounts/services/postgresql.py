@@ -81,7 +81,7 @@ def end(
     standing = _standing(presented[0], user, session)
     done = what.done.format(standing=standing.sql)
     listing = blacklisting(
-        _key(user),
+        key_of(user),
         () if scope is Scope.OTHERS else presented,
         which=what.revoked,
         after=f"{done} AND {_LOCKED}",
@@ -124,7 +124,7 @@ def rotate(
 ) -> Rotated:
     """Let a refresh token's successor take its place, if the token is still the current one."""
     listing = blacklisting(
-        _key(user),
+        key_of(user),
         (token, successor),
         which="jti = %(jti)s",
         after="EXISTS (SELECT FROM rotated)",
@@ -254,6 +254,7 @@ def _standing(named: LoginToken, user: User, session: Session | None) -> Part:
     return Part(sql % tuple(f"%({name})s" for name in params), params)
 
 
-def _key(user: User) -> Any:  # Any: as the host's is
+def key_of(user: User) -> Any:  # Any: as the host's is
+    """Return a user's key as PostgreSQL takes it."""
     field = Session._meta.get_field("user")
     return field.get_db_prep_value(user.pk, connections[database()])

@@ -58,20 +58,46 @@ def record(
     claim: chains.Claim | None = None,
 ) -> LogoutResult:
     """Record that logins of one user ended together; in a place that was claimed for it."""
-    event = _event(user, cause, cause.client or ClientInfo())
-    event.scope = scope
-    event.session_id = session_id
-    event.token_jti = token_jti
-    event.sessions_ended = sessions_ended
+    event = compose(
+        user=user,
+        scope=scope,
+        cause=cause,
+        session_id=session_id,
+        token_jti=token_jti,
+        sessions_ended=sessions_ended,
+    )
     event.tokens_revoked = tokens_revoked
     # One transaction, if none is open, for the place in the chain and the entry that takes it.
     with transaction.atomic(using=database(), savepoint=False):
         chains.prove([event], claim=claim)
         event.save()
+    return announce(event)
+
+
+def announce(event: LogoutEvent) -> LogoutResult:
+    """Tell of an event that was recorded, from the commit on; return what it says."""
     _announce([event])
     return LogoutResult(
-        sessions_ended=sessions_ended, tokens_revoked=tokens_revoked, events=(event,)
+        sessions_ended=event.sessions_ended, tokens_revoked=event.tokens_revoked, events=(event,)
     )
+
+
+def compose(
+    *,
+    user: User,
+    scope: Scope,
+    cause: Cause,
+    session_id: uuid.UUID | None,
+    token_jti: str,
+    sessions_ended: int,
+) -> LogoutEvent:
+    """Return an event that says so, but for the tokens; it is not recorded yet."""
+    event = _event(user, cause, cause.client or ClientInfo())
+    event.scope = scope
+    event.session_id = session_id
+    event.token_jti = token_jti
+    event.sessions_ended = sessions_ended
+    return event
 
 
 def record_each(sessions: Iterable[Session], *, cause: Cause) -> tuple[LogoutEvent, ...]:
