@@ -36,7 +36,7 @@ def pinned(number: int, *, elsewhere: int) -> int:
 
 def of_logout(scope: str) -> int:
     """Of a logout: those that end several logins take the user's turn first."""
-    return pinned(3 if scope == "session" else 4, elsewhere=8)
+    return pinned(3 if scope == "session" else 4, elsewhere=7 if scope == "others" else 8)
 
 
 def statements(call: Callable[[], Any]) -> list[str]:
@@ -340,7 +340,11 @@ def test_a_maximum_of_logins_is_7_more_however_many_end(user, login, send, setti
     sql = send("POST", "/token", body)
 
     # One to look, five to end and record; of them one finds the user again.
-    assert len(beyond_the_user(sql)) == pinned(10, elsewhere=11)
+    assert len(beyond_the_user(sql)) == pinned(
+        10,
+        # SQLite inserts no more than so many at once.
+        elsewhere=11 + (surplus > 50),
+    )
     assert Session.objects.count() == 1
     assert LogoutEvent.objects.count() == surplus + 1
 
@@ -439,7 +443,7 @@ def test_the_admin_list_is_the_same_for_1_event_and_for_1_000(user, admin_client
     record(999)
     thousand = page()
 
-    assert len(one) == len(thousand) == 7, "\n".join(one)
+    assert len(one) == len(thousand) == 9, "\n".join(one)
     chart, *others = sorted(
         (sql for sql in thousand if "COUNT(" in sql), key=lambda sql: "GROUP BY" not in sql
     )

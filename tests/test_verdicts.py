@@ -594,6 +594,7 @@ def test_a_plain_token_that_was_revoked_beside_a_logout_is_refused_at_once(kept,
     assert not is_accepted(plain)
 
 
+@pytest.mark.postgresql
 def test_no_request_is_accepted_after_an_acknowledged_logout(kept, user):
     """Requests on two threads hammer each of 100 logins while two others log it out."""
     late, hits = [], 0

@@ -49,8 +49,11 @@ class _Backend(TokenBackend):
         return current
 
 
-# Kept, for each prepares its keys once.
-_backend: Final = lru_cache(maxsize=8)(_Backend)
+@lru_cache(maxsize=8)
+def _backend(backend: TokenBackend, *keys: object) -> _Backend:
+    """Return one backend for each set of keys, for it prepares them once."""
+    return _Backend(backend)
+
 
 # Of a token, and so of the login that a request asks for again and again while it is answered.
 _uuid: Final = lru_cache(maxsize=1_024)(uuid.UUID)
@@ -67,7 +70,8 @@ class _LoginClaims(_TokenBase):
 
     @property
     def token_backend(self) -> TokenBackend:
-        return _backend(super().token_backend)
+        backend = super().token_backend
+        return _backend(backend, backend.signing_key, backend.verifying_key)
 
     @property
     def sid(self) -> uuid.UUID | None:
