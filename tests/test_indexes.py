@@ -26,24 +26,24 @@ ROWS = 20_000
 FILL = """
 INSERT INTO auth_user (id, username, password, email, first_name, last_name,
     is_superuser, is_staff, is_active, date_joined)
-SELECT 1000 + n, 'user' || n, 'x', '', '', '', false, false, true, now()
+SELECT 1000000 + n, 'user' || n, 'x', '', '', '', false, false, true, now()
 FROM generate_series(1, {rows}) AS n;
 
 INSERT INTO accounts_session (session_key, session_data, expire_date, sid, user_id, kind, auth_hash,
     authenticated_at, last_seen_at, ip_address, user_agent, refresh_jti, previous_refresh_jti)
-SELECT md5(n::text), '', now() + interval '14 days', md5(n::text)::uuid, 1000 + n, 'token', 'x',
+SELECT md5(n::text), '', now() + interval '14 days', md5(n::text)::uuid, 1000000 + n, 'token', 'x',
     now() - n * interval '1 minute', now(), '10.0.0.0'::inet + n, 'Phone/1', md5('jti' || n), ''
 FROM generate_series(1, {rows}) AS n;
 
 INSERT INTO accounts_logoutevent (occurred_at, user_id, username, initiator, reason, scope,
     session_id, token_jti, sessions_ended, tokens_revoked, ip_address, user_agent, request_id,
     chain, number)
-SELECT now() - ({rows} - n) * interval '10 minutes', 1000 + n, 'user' || n, 'user', 'logout',
+SELECT now() - ({rows} - n) * interval '10 minutes', 1000000 + n, 'user' || n, 'user', 'logout',
     'session', md5(n::text)::uuid, '', 1, 1, '10.0.0.0'::inet + n, 'Phone/1', '', n % 32, n / 32
 FROM generate_series(1, {rows}) AS n;
 
 INSERT INTO token_blacklist_outstandingtoken (user_id, jti, token, created_at, expires_at)
-SELECT 1000 + n, md5('jti' || n), '', now(), now() + interval '14 days'
+SELECT 1000000 + n, md5('jti' || n), '', now(), now() + interval '14 days'
 FROM generate_series(1, {rows}) AS n;
 
 INSERT INTO token_blacklist_blacklistedtoken (token_id, blacklisted_at)
@@ -176,7 +176,7 @@ def test_what_ends_a_users_logins_reads_no_table_as_a_whole(read_whole, ana, pho
         (LOGINS, {"q": "user1234"}),
         (LOGINS, {"q": "10.0.4.210"}),
         (LOGINS, {"q": str(uuid.UUID(int=7))}),
-        (LOGINS, {"user": "1007"}),
+        (LOGINS, {"user": "1000007"}),
         (EVENTS, {}),
         (EVENTS, {"o": "0"}),
         (EVENTS, {"q": "user1234"}),
