@@ -63,7 +63,17 @@ class _Compiled(Generic[M]):
         compiler.connection = connections[self._queryset.db]  # each thread has its own
         params = [values[p.name] if isinstance(p, _Place) else p for p in self._params]
         compiler.as_sql = lambda: (self._sql, params)
-        rows = self._queryset.all()
-        query: Any = rows.query  # a copy
-        query.get_compiler = lambda using: compiler
+        rows = QuerySet.__new__(type(self._queryset))
+        # Not by copy(), which would run it, nor by a clone, which is made to be changed.
+        vars(rows).update(vars(self._queryset), _query=_Query(compiler))
         return rows
+
+
+class _Query:
+    """As much of a query as a queryset asks for to be run."""
+
+    def __init__(self, compiler: Any) -> None:
+        self._compiler = compiler
+
+    def get_compiler(self, using: str) -> Any:
+        return self._compiler

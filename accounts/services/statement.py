@@ -25,7 +25,7 @@ from accounts.tokens.postgresql import blacklisting
 
 def is_possible() -> bool:
     """Whether the statement would commit by itself: no transaction is open."""
-    return not connections[database()].in_atomic_block
+    return connections[database()].get_autocommit()
 
 
 def end(
