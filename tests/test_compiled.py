@@ -23,9 +23,9 @@ NAMED = CompiledQuery(
 
 
 @pytest.fixture
-def sqlite(db):
+def sqlite(db, tmp_path):
     """Another database, where values have to be prepared, with the same row in it."""
-    other = {**connection.settings_dict, "NAME": ":memory:", "OPTIONS": {}}
+    other = {**connection.settings_dict, "NAME": tmp_path / "other.sqlite3", "OPTIONS": {}}
     connections["sqlite"] = DatabaseWrapper(other, alias="sqlite")
     with connections["sqlite"].schema_editor() as editor:
         editor.create_model(ContentType)
