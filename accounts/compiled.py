@@ -56,6 +56,7 @@ class _Compiled(Generic[M]):
         self._queryset = queryset
         self._compiler: Any = queryset.query.get_compiler(using=queryset.db)
         self._sql, self._params = self._compiler.as_sql()
+        self._compiler.connection = None  # that of the thread that happened to be the first
 
     def rows(self, values: Mapping[str, object]) -> QuerySet[M]:
         """Return the queryset for some values."""

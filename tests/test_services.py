@@ -406,10 +406,16 @@ def test_a_forgotten_token_of_which_there_was_no_row_leaves_one(phone, device):
 
 
 @pytest.mark.usefixtures("_replaced_is_forgotten")
-def test_a_plain_token_that_is_forgotten_leaves_its_row_to_its_successor(plain, device):
+@pytest.mark.parametrize("scope", [None, *Scope])
+def test_a_plain_token_is_good_once_all_the_same(plain, device, log_out, scope):
     pair = services.refresh(token=plain, client=device)
+    if scope is not None:
+        log_out(pair.access, scope=scope)
 
-    assert OutstandingToken.objects.get().jti == pair.refresh.jti
+    with pytest.raises(TokenRevoked):
+        services.refresh(token=plain, client=device)
+
+    assert plain.jti in blacklisted()
 
 
 @pytest.mark.usefixtures("_replaced_is_forgotten")

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 from django.db.models import QuerySet
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
@@ -184,4 +184,17 @@ def test_a_login_that_is_known_to_stand_ends_as_any(user, phone, known, presente
         phone.access.sid,
         phone.access.jti,
     )
+    assert findings() == []
+
+
+def test_what_is_too_long_to_be_recorded_is_refused_and_the_login_stays(user, phone, known):
+    client = ClientInfo(user_agent="x" * 600)
+
+    with pytest.raises(DataError):
+        services.log_out(
+            user=user, presented=[phone.access], session=known, scope=Scope.SESSION, client=client
+        )
+
+    assert Session.objects.exists()
+    assert not BlacklistedToken.objects.exists()
     assert findings() == []

@@ -42,7 +42,8 @@ def remove(
         # Locked where they are found, and looked at again if that took a wait.
         .select_for_update(skip_locked=True)[:size]
     )
-    delete = rows.model._base_manager.using(rows.db).filter(AnyOf(_PLACE, Array(free))).query  # noqa: SLF001 - as documented
+    # Of these rows: in a table of several parts a place is not the only one of its number.
+    delete = rows.order_by().filter(AnyOf(_PLACE, Array(free))).query
     delete.__class__ = DeleteQuery
     quote, meta = connection.ops.quote_name, rows.model._meta
     with_them = ""

@@ -85,9 +85,9 @@ _SAID: Final = [
 
 @cache
 def _end(alias: str) -> str:
-    said = {
-        str(f.column): f"%({f.name})s::{f.db_type(connections[alias])}" for f in _SAID
-    } | _COUNTED
+    # Without its length, for what is too long has to be refused: a cast would cut it.
+    types = {field: str(field.db_type(connections[alias])).partition("(")[0] for field in _SAID}
+    said = {str(f.column): f"%({f.name})s::{kind}" for f, kind in types.items()} | _COUNTED
     return f"""WITH taken AS MATERIALIZED (
     SELECT FROM accounts_auditchain WHERE number = %(chain)s AND nonce = %(found)s
     FOR UPDATE SKIP LOCKED

@@ -76,9 +76,10 @@ def replace(user: User, token: RefreshToken, successor: RefreshToken) -> bool:
     """Tell SimpleJWT's tables that a token was replaced; False if it was blacklisted before.
 
     Where replaced tokens are not kept, the successor takes the row over: code that knows nothing
-    but SimpleJWT has always accepted a replaced token then.
+    but SimpleJWT has always accepted a replaced token then. Ours refuses it by its login, which a
+    token that plain SimpleJWT minted has not.
     """
-    if keeps_replaced():
+    if keeps_replaced() or token.sid is None:
         record(user, token, successor)
         return bool(blacklist_jtis(token.jti))
     if is_blacklisted(token):

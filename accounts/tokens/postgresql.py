@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from django.db import router
+from django.db import connections, router
 from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.utils import aware_utcnow, datetime_from_epoch
@@ -42,10 +42,13 @@ def blacklisting(
     The part ``listed`` has those that were not blacklisted before. Nothing is written unless
     another condition is true, which so decides what the statement does first.
     """
+    key = OutstandingToken._meta.get_field("user").db_type(connections[database()])
     params: dict[str, Any] = {"user": user, "now": timezone.now(), "utc_now": aware_utcnow()}
     rows = []
     for number, token in enumerate(recorded):
-        rows.append(f"(%(user)s, %(jti{number})s, '', %(created{number})s, %(expires{number})s)")
+        rows.append(
+            f"(%(user)s::{key}, %(jti{number})s, '', %(created{number})s, %(expires{number})s)"
+        )
         params[f"jti{number}"] = token.jti
         params[f"created{number}"] = token.current_time
         params[f"expires{number}"] = datetime_from_epoch(token.payload["exp"])
