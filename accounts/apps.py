@@ -10,6 +10,7 @@ class AccountsConfig(AppConfig):
     """Logins and their end."""
 
     name = "accounts"
+    label = "drf_logout"
     verbose_name = _("Logins")
     default_auto_field = "django.db.models.BigAutoField"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final, cast
 
 from django.utils.functional import Promise
@@ -15,15 +14,16 @@ from rest_framework_simplejwt.exceptions import InvalidToken as SimpleJWTInvalid
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import Token
 
-from accounts import audit, services, verdicts
+from accounts import audit, services
 from accounts.clients import ClientInfo
 from accounts.exceptions import LoginRunOut, TokenError, TokenExpired, TokenInvalid, TokenRevoked
+from accounts.logins import Login
 from accounts.models import User
-from accounts.tokens import AccessToken, Login, decode_access
+from accounts.tokens import AccessToken, decode_access
 
-NOT_VALID: Final = pgettext_lazy("accounts", "Token not provided or invalid")
-EXPIRED: Final = pgettext_lazy("accounts", "Token has expired")
-REVOKED: Final = pgettext_lazy("accounts", "Token has been invalidated")
+NOT_VALID: Final = pgettext_lazy("drf_logout", "Token not provided or invalid")
+EXPIRED: Final = pgettext_lazy("drf_logout", "Token has expired")
+REVOKED: Final = pgettext_lazy("drf_logout", "Token has been invalidated")
 
 
 class InvalidToken(SimpleJWTInvalidToken):
@@ -114,8 +114,8 @@ class JWTAuthentication(SimpleJWTAuthentication):
         return login.user, token
 
     def find_login(self, token: AccessToken) -> Login:
-        """Return the live login of a token; see ``accounts.verdicts``. Raises ``TokenRevoked``."""
-        return verdicts.find_login(token, look_up=partial(_use_login, token))
+        """Return the live login of a token. Raises ``TokenRevoked``."""
+        return _use_login(token)
 
     def get_validated_token(self, raw_token: bytes) -> AccessToken:
         """Verify a raw token, for code that has no request. Raises ``InvalidToken``."""
@@ -138,14 +138,3 @@ class JWTAuthentication(SimpleJWTAuthentication):
         except TokenInvalid:
             presented = True
         return 'Bearer error="invalid_token"' if presented else "Bearer"
-
-
-class FreshJWTAuthentication(JWTAuthentication):
-    """``JWTAuthentication`` that reads the database whatever the verdict cache has.
-
-    For views that end logins, or that a login of seconds ago must not reach.
-    """
-
-    def find_login(self, token: AccessToken) -> Login:
-        """Return the live login of a token. Raises ``TokenRevoked``."""
-        return _use_login(token)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,16 +25,6 @@ INEXACT_CACHES = {
 """What is wrong with the caches of Django's that are unfit for a limit."""
 
 
-UNFIT_FOR_VERDICTS = {
-    "django.core.cache.backends.dummy.DummyCache": "keeps nothing",
-    "django.core.cache.backends.locmem.LocMemCache": "is one process's own: no other is told",
-    "django.core.cache.backends.filebased.FileBasedCache": "is one machine's own: no other is told",
-    "django.core.cache.backends.db.DatabaseCache": "takes the statements that it would save",
-    "accounts.counters.DatabaseCounters": "keeps numbers only",
-}
-"""What is wrong with the caches of Django's, and with ours, that are unfit for verdicts."""
-
-
 @register(Tags.compatibility)
 def check_settings(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
@@ -43,12 +32,12 @@ def check_settings(
     """Check ``settings.ACCOUNTS``."""
     given = getattr(settings, "ACCOUNTS", {})
     if not isinstance(given, dict):
-        return [Error("ACCOUNTS is not a dict.", id="accounts.E002")]
+        return [Error("ACCOUNTS is not a dict.", id="drf_logout.E002")]
     errors: list[CheckMessage] = [
         Error(
             f"ACCOUNTS[{name!r}] is not a setting.",
             hint=f"The settings are {', '.join(DEFAULTS)}.",
-            id="accounts.E001",
+            id="drf_logout.E001",
         )
         for name in given
         if name not in DEFAULTS
@@ -57,7 +46,7 @@ def check_settings(
         try:
             getattr(conf, name.lower())
         except ValueError as error:
-            errors.append(Error(f"ACCOUNTS[{name!r}]: {error}.", id="accounts.E002"))
+            errors.append(Error(f"ACCOUNTS[{name!r}]: {error}.", id="drf_logout.E002"))
     return errors
 
 
@@ -72,7 +61,7 @@ def check_installed_apps(
         Error(
             "SimpleJWT's token blacklist is not installed.",
             hint="Add 'rest_framework_simplejwt.token_blacklist' to INSTALLED_APPS.",
-            id="accounts.E003",
+            id="drf_logout.E003",
         )
     ]
 
@@ -88,7 +77,7 @@ def check_adoption(
             Warning(
                 "Browser logins are not kept as rows of accounts.Session.",
                 hint="Set SESSION_ENGINE = 'accounts.sessions'.",
-                id="accounts.W001",
+                id="drf_logout.W001",
             )
         )
     classes = getattr(settings, "REST_FRAMEWORK", {}).get("DEFAULT_AUTHENTICATION_CLASSES", ())
@@ -97,7 +86,7 @@ def check_adoption(
             Warning(
                 "SimpleJWT's own authentication accepts the access tokens of ended logins.",
                 hint="Use 'accounts.authentication.JWTAuthentication' in its place.",
-                id="accounts.W002",
+                id="drf_logout.W002",
             )
         )
     if not settings.USE_I18N:
@@ -105,7 +94,7 @@ def check_adoption(
             Warning(
                 "Without translations every answer is in English, those of the contract v1 too.",
                 hint="Set USE_I18N = True.",
-                id="accounts.W005",
+                id="drf_logout.W005",
             )
         )
     return warnings
@@ -128,7 +117,7 @@ def check_serializers(
                 Warning(
                     f"SIMPLE_JWT[{setting!r}] is not ours.",
                     hint=f"Set it to {ours!r} or a subclass, or do not route SimpleJWT's views.",
-                    id="accounts.W003",
+                    id="drf_logout.W003",
                 )
             )
     return warnings
@@ -150,7 +139,7 @@ def check_rate_limit_store(
                 "Use Redis, Memcached or 'accounts.counters.DatabaseCounters', or run a single "
                 "process with its local memory and silence this check."
             ),
-            id="accounts.W004",
+            id="drf_logout.W004",
         )
     ]
 
@@ -167,44 +156,9 @@ def check_timeouts(
         Warning(
             "A login that is used goes on for ever.",
             hint="Set ABSOLUTE_TIMEOUT in ACCOUNTS, or **AAL1 of accounts.conf; None is an answer.",
-            id="accounts.W006",
+            id="drf_logout.W006",
         )
     ]
-
-
-@register(Tags.security)
-def check_verdict_cache(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
-) -> list[CheckMessage]:
-    """Check that every process hears through the verdict cache of a login that has ended."""
-    given = getattr(settings, "ACCOUNTS", {})
-    alias = given.get("VERDICT_CACHE") if isinstance(given, dict) else None
-    cache = settings.CACHES.get(alias) if isinstance(alias, str) else None
-    if cache is None:
-        return []
-    messages: list[CheckMessage] = []
-    backend, location = cache.get("BACKEND", ""), cache.get("LOCATION", "")
-    wrong = UNFIT_FOR_VERDICTS.get(backend)
-    servers = re.split("[;,]", location) if isinstance(location, str) else location
-    if wrong is None and "redis" in backend.lower() and len(servers) > 1:
-        wrong = "reads from replicas, which are told late"
-    if wrong is not None:
-        messages.append(
-            Error(
-                f"The cache {alias!r}, which keeps verdicts, {wrong}.",
-                hint="Use one Redis or Memcached for all processes, or no VERDICT_CACHE.",
-                id="accounts.E004",
-            )
-        )
-    if any(database.get("ATOMIC_REQUESTS") for database in settings.DATABASES.values()):
-        messages.append(
-            Warning(
-                "VERDICT_CACHE has no effect in requests that run in a transaction.",
-                hint="Leave ATOMIC_REQUESTS out, or exempt busy views from it.",
-                id="accounts.W007",
-            )
-        )
-    return messages
 
 
 @register(Tags.security)
@@ -222,6 +176,6 @@ def check_routers(
                 "Let db_for_read() of your router return the primary database for the user model: "
                 "by a replica that lags behind, Django takes an old password for the current one."
             ),
-            id="accounts.W008",
+            id="drf_logout.W008",
         )
     ]

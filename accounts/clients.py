@@ -63,7 +63,7 @@ def device_name(user_agent: str) -> str:
         device = known.device.model
     if not device:
         return program
-    return pgettext("accounts", "%(program)s on %(device)s") % {
+    return pgettext("drf_logout", "%(program)s on %(device)s") % {
         "program": program,
         "device": device,
     }

@@ -34,8 +34,6 @@ DEFAULTS: Final[Mapping[str, Any]] = {  # Any: each key has a type of its own, b
     "TRUSTED_PROXIES": (),
     "CLEAR_SITE_DATA": (),
     "AUDIT_RETENTION": None,
-    "VERDICT_CACHE": None,
-    "VERDICT_MAX_AGE": timedelta(seconds=5),
 }
 """Each setting; ``conf`` has a property of its name in lower case."""
 
@@ -159,22 +157,6 @@ class Conf:
     def audit_retention(self) -> timedelta | None:
         """How long a ``LogoutEvent`` is kept."""
         return self._duration("AUDIT_RETENTION")
-
-    @property
-    def verdict_cache(self) -> str | None:
-        """The cache that keeps verdicts for authenticated requests, by its alias."""
-        value: str | None = self._get("VERDICT_CACHE")
-        if value is not None and (not isinstance(value, str) or value not in settings.CACHES):
-            raise ValueError("must be the alias of one of CACHES, or None")
-        return value
-
-    @property
-    def verdict_max_age(self) -> timedelta:
-        """How long a verdict counts if the cache is not told that it has changed."""
-        value = self._duration("VERDICT_MAX_AGE")
-        if value is None or value > TOUCH_INTERVAL:
-            raise ValueError("must not be longer than the minute to which use is noted")
-        return value
 
     def _duration(self, name: str) -> timedelta | None:
         value = self._get(name)

@@ -6,8 +6,8 @@ only what counting needs is there: ``add()``, ``incr()``, ``get()`` and what res
 
 Each statement commits by itself. Inside a transaction of the caller it cannot: there it is undone
 with the transaction, and others who count under the same key wait for its end. Where requests run
-in transactions (ATOMIC_REQUESTS), route ``accounts.Counter`` to an alias of the same database that
-is without them.
+in transactions (ATOMIC_REQUESTS), route ``drf_logout.Counter`` to an alias of the same database
+that is without them.
 
 It takes PostgreSQL, or SQLite from 3.35 on.
 """

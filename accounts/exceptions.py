@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from accounts.models import Session, User
+
 
 class AccountsError(Exception):
     """The base of every error of this app."""
@@ -42,46 +47,46 @@ class UserInactive(TokenRevoked):
 
     code = "user_inactive"
 
-    def __init__(self, user: object) -> None:
+    def __init__(self, user: User) -> None:
         super().__init__()
         self.user = user
 
 
-class TokenReused(TokenRevoked):
+class LoginOver(TokenRevoked):
+    """A login is refused for good, and its row, ``session``, still stands: it is to be ended."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+
+
+class TokenReused(LoginOver):
     """A refresh token was presented that a newer one has replaced (RFC 9700 §4.14.2).
 
-    Either a client kept an old token or somebody stole one; nobody can tell which, so the login,
-    ``session``, is to be ended.
+    Either a client kept an old token or somebody stole one; nobody can tell which.
     """
 
     code = "token_reused"
 
-    def __init__(self, session: object) -> None:
-        super().__init__()
-        self.session = session
 
-
-class LoginRunOut(TokenRevoked):
-    """A login is past one of its limits. Its row, ``session``, is still to be ended."""
+class LoginRunOut(LoginOver):
+    """A login is past one of its limits."""
 
     code = "login_run_out"
 
-    def __init__(self, session: object) -> None:
-        super().__init__()
-        self.session = session
+
+class LoginRevoked(LoginOver):
+    """Code that knows nothing but SimpleJWT has blacklisted the login's refresh token."""
 
 
-class CredentialsChanged(TokenRevoked):
-    """A login began with a password that is not its user's any more.
-
-    Its row, ``session``, is still to be ended.
-    """
+class CredentialsChanged(LoginOver):
+    """A login began with a password that is not its user's any more."""
 
     code = "password_changed"
 
-    def __init__(self, session: object) -> None:
-        super().__init__()
-        self.session = session
+
+class ReauthenticationRequired(AccountsError):
+    """A login has to be re-authenticated before it may end others (ASVS 7.5.2)."""
 
 
 class NotReauthenticable(AccountsError):

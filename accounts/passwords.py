@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
 
-from accounts import services, tokens
+from accounts import services
 from accounts.conf import conf
+from accounts.logins import is_allowed
 from accounts.models import User
 from accounts.ratelimit import Attempts, address_key
 
@@ -40,7 +41,7 @@ def _check(
 ) -> User | None:
     """Check a password; what succeeds does not count against the limits."""
     user = authenticate(request, username=username, password=password)
-    if user is None or not tokens.is_allowed(user):
+    if user is None or not is_allowed(user):
         return None
     for attempt in attempts:
         attempt.succeed()

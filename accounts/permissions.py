@@ -17,7 +17,7 @@ class RecentlyAuthenticated(BasePermission):
     Lately means within ``ACCOUNTS["REAUTHENTICATION_MAX_AGE"]`` of a ``POST reauthenticate``.
     """
 
-    message = pgettext_lazy("accounts", "Recent authentication required")
+    message = pgettext_lazy("drf_logout", "Recent authentication required")
     code = "reauthentication_required"
 
     def has_permission(self, request: Request, view: APIView) -> bool:

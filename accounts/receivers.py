@@ -16,10 +16,10 @@ from django.http import HttpRequest
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-from accounts import audit, services, tokens, verdicts
+from accounts import audit, services, tokens
 from accounts.clients import ClientInfo
-from accounts.conf import conf
-from accounts.exceptions import TokenRevoked
+from accounts.exceptions import TokenError as AccountsTokenError
+from accounts.logins import may_be_recorded
 from accounts.models import LogoutEvent, Session, User
 from accounts.services import Reason
 from accounts.sessions import SessionStore
@@ -30,24 +30,34 @@ from accounts.signals import login_ended
 
 @receiver(pre_save, sender=OutstandingToken)
 def on_outstanding_token(instance: OutstandingToken, **kwargs: Any) -> None:
-    """Keep no raw token, and keep up with a rotation by SimpleJWT's own code.
+    """Keep no raw token, and none that would outlive the login that it is of.
 
-    Raises SimpleJWT's ``TokenError``, which its views answer with 401, if the login has ended.
+    Raises SimpleJWT's ``TokenError``, which its views answer with 401.
     """
-    token = tokens.forget_raw(instance)
-    if token is None:
-        return
+    raw, instance.token = instance.token, ""
     try:
-        services.follow_rotation(token=token)
-    except TokenRevoked as error:
-        raise TokenError("Token is blacklisted") from error
+        token = tokens.decode(raw)
+    except AccountsTokenError:
+        return
+    # For on_token_blacklisted(), for which nothing else leads from an access token to its login.
+    instance.sid = token.sid  # type: ignore[attr-defined]
+    if not may_be_recorded(token):
+        raise TokenError("Token is blacklisted")
 
 
 @receiver(post_save, sender=BlacklistedToken)
 def on_token_blacklisted(instance: BlacklistedToken, **kwargs: Any) -> None:
-    """Let no verdict of before count where SimpleJWT's own code revokes a token."""
-    if conf.verdict_cache is not None and instance.token.user is not None:
-        verdicts.forget(instance.token.user)
+    """End the login of a token that the host, or SimpleJWT's own code, revokes."""
+    token = instance.token
+    end = partial(
+        services.token_blacklisted,
+        user_id=token.user_id,
+        jti=token.jti,
+        sid=getattr(token, "sid", None),
+    )
+    if token.user_id is not None:
+        # At once, it could wait for a refresh that waits for the row of this very token.
+        transaction.on_commit(end, using=services.database())
 
 
 @receiver(pre_save, sender=Session)
@@ -66,10 +76,7 @@ def on_user_saved(
     **kwargs: Any,
 ) -> None:
     """End the logins that a new password, or a deactivation, ends."""
-    if created:
-        return
-    verdicts.forget(instance)
-    if raw:
+    if created or raw:
         return
 
     def is_saved(field: str) -> bool:

@@ -128,9 +128,9 @@ else:
 # Logins
 
 SESSION_ENGINE = "accounts.sessions"
-LOGIN_URL = "accounts_pages:login"
-LOGIN_REDIRECT_URL = "accounts_pages:sessions"
-LOGOUT_REDIRECT_URL = "accounts_pages:login"
+LOGIN_URL = "drf_logout_pages:login"
+LOGIN_REDIRECT_URL = "drf_logout_pages:sessions"
+LOGOUT_REDIRECT_URL = "drf_logout_pages:login"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",

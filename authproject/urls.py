@@ -11,7 +11,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("account/", include("accounts.pages.urls")),
     path("api/v1/auth/", include(v1)),
-    path("api/auth/", include(plain, namespace="accounts_plain_api")),
+    path("api/auth/", include(plain, namespace="drf_logout_plain_api")),
     path("", include(plain)),
 ]
 

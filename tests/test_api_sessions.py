@@ -599,7 +599,7 @@ ODD = [
     "\x00",
     "%",
     "..",
-    "'; DROP TABLE accounts_session; --",
+    "'; DROP TABLE drf_logout_session; --",
     "f" * 32,
     "g" * 32,
     "+" + "0" * 31,

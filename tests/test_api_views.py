@@ -129,7 +129,7 @@ def test_a_logout_without_its_database_is_the_contracts_500(post, phone, prefix,
 
 def test_a_logout_that_cannot_be_recorded_did_not_happen(post, is_in, phone):
     def refuse(execute, sql, *args):
-        if sql.startswith('INSERT INTO "accounts_logoutevent"'):
+        if sql.startswith('INSERT INTO "drf_logout_logoutevent"'):
             raise DatabaseError("the disk is full")
         return execute(sql, *args)
 
@@ -345,7 +345,7 @@ def test_under_atomic_requests_a_failure_leaves_the_login_whole(monkeypatch, pos
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
 
     def refuse(execute, sql, *args):
-        if sql.startswith('INSERT INTO "accounts_logoutevent"'):
+        if sql.startswith('INSERT INTO "drf_logout_logoutevent"'):
             raise DatabaseError("the disk is full")
         return execute(sql, *args)
 
@@ -576,7 +576,7 @@ def test_a_logout_and_the_tokens_it_revoked_are_in_the_security_log(post, phone,
 def test_a_logout_that_a_request_beside_it_overtakes_is_a_success(post, phone):
     def end_meanwhile(execute, sql, *args):
         result = execute(sql, *args)
-        if sql.startswith("SELECT") and '"accounts_session"' in sql:
+        if sql.startswith("SELECT") and '"drf_logout_session"' in sql:
             Session.objects.all()._raw_delete("default")
         return result
 
@@ -726,7 +726,7 @@ def test_a_plain_token_has_nothing_to_mark(post, plain_access):
 
 def test_a_login_that_ends_while_the_password_is_checked_is_not_marked(post, phone):
     def end_meanwhile(execute, sql, *args):
-        if sql.startswith('UPDATE "accounts_session"'):
+        if sql.startswith('UPDATE "drf_logout_session"'):
             Session.objects.all().delete()
         return execute(sql, *args)
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
+from accounts.services.verification import Finding, Kind
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, IntegrityError, connection, models, transaction
@@ -24,12 +25,11 @@ from accounts import services
 from accounts.clients import ClientInfo
 from accounts.models import AuditChain, LogoutEvent, Session
 from accounts.services import Cause, Reason, Scope, chains, pruning, verification
-from accounts.services.verification import Finding, Kind
 from tests.test_pruning import HOUR, ago, elsewhere, events, everything, sessions
 from tests.test_races import deadlocks, race  # noqa: F401
 
 ENTRIES = 5
-ANY_ROW = "UPDATE accounts_logoutevent SET "
+ANY_ROW = "UPDATE drf_logout_logoutevent SET "
 
 
 def execute(sql, *params):
@@ -105,9 +105,9 @@ ATTEMPTS = {
     "SQL update to another actor": lambda: execute(f"{ANY_ROW} actor_id = user_id"),
     "SQL update beside the user": lambda: execute(f"{ANY_ROW} user_id = NULL, reason = 'logout'"),
     "SQL update of the proof": lambda: execute(f"{ANY_ROW} digest = ''"),
-    "SQL delete": lambda: execute("DELETE FROM accounts_logoutevent"),
+    "SQL delete": lambda: execute("DELETE FROM drf_logout_logoutevent"),
     "SQL upsert": lambda: execute(
-        "INSERT INTO accounts_logoutevent SELECT * FROM accounts_logoutevent "
+        "INSERT INTO drf_logout_logoutevent SELECT * FROM drf_logout_logoutevent "
         "ON CONFLICT (id) DO UPDATE SET username = 'eve'"
     ),
     "queryset update": lambda: models.QuerySet.update(LogoutEvent.objects.all(), username="eve"),
@@ -147,9 +147,9 @@ def test_the_database_refuses_to_change_any_column(entries, column):
 @pytest.mark.postgresql
 def test_the_refusal_says_what_to_do_instead(entries):
     with pytest.raises(IntegrityError) as refused, transaction.atomic():
-        execute("DELETE FROM accounts_logoutevent WHERE id = %s", entries[0].pk)
+        execute("DELETE FROM drf_logout_logoutevent WHERE id = %s", entries[0].pk)
     message = str(refused.value)
-    assert f"DELETE of entry {entries[0].pk} in accounts_logoutevent is refused" in message
+    assert f"DELETE of entry {entries[0].pk} in drf_logout_logoutevent is refused" in message
     assert "prune_accounts" in message
 
 
@@ -174,7 +174,7 @@ def test_a_transaction_that_has_pruned_is_refused_to_delete_more(entries, settin
     for after in (None, "0"):
         pruning.prune_events(size=1, after=after)
         with pytest.raises(IntegrityError, match="DELETE"), transaction.atomic():
-            execute("DELETE FROM accounts_logoutevent")
+            execute("DELETE FROM drf_logout_logoutevent")
 
 
 @pytest.mark.postgresql
@@ -184,7 +184,7 @@ def test_the_leave_to_prune_ends_with_its_transaction(user):
     with transaction.atomic():
         pruning._allow_deletion()
     with pytest.raises(IntegrityError, match="DELETE"):
-        execute("DELETE FROM accounts_logoutevent")
+        execute("DELETE FROM drf_logout_logoutevent")
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def migrate():
 def test_the_guard_can_be_taken_back(user, migrate):
     record(user=user)
     migrate("0005_proofs")
-    execute("DELETE FROM accounts_logoutevent")
+    execute("DELETE FROM drf_logout_logoutevent")
     assert not LogoutEvent.objects.exists()
 
 
@@ -211,7 +211,7 @@ def test_the_guard_can_be_taken_back(user, migrate):
 def test_entries_from_before_the_proofs_are_counted_and_are_no_finding(user, migrate):
     migrate("0004_counter")
     insert = (
-        "INSERT INTO accounts_logoutevent (occurred_at, username, initiator, reason, scope, "
+        "INSERT INTO drf_logout_logoutevent (occurred_at, username, initiator, reason, scope, "
         "token_jti, sessions_ended, tokens_revoked, user_agent, request_id) "
         "VALUES (%s, 'ana', 'user', 'logout', 'session', '', 1, 1, '', '')"
     )
@@ -318,14 +318,14 @@ def test_an_entry_whose_place_was_taken_away_is_found(entries, column):
 
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (3, 3), (2, 4), (5, 5), (3, 5), (1, 5)])
 def test_removed_entries_are_found(entries, chain, first, last):
-    behind("DELETE FROM accounts_logoutevent WHERE number BETWEEN %s AND %s", first, last)
+    behind("DELETE FROM drf_logout_logoutevent WHERE number BETWEEN %s AND %s", first, last)
     assert findings() == [Finding(kind=Kind.REMOVED, chain=chain.pk, first=first, last=last)]
 
 
 def test_a_removed_day_is_found(user):
     for _ in range(3):
         record(user=user)
-    behind("DELETE FROM accounts_logoutevent WHERE occurred_at > %s", ago(24 * HOUR))
+    behind("DELETE FROM drf_logout_logoutevent WHERE occurred_at > %s", ago(24 * HOUR))
     found = findings()
     assert {finding.kind for finding in found} == {Kind.REMOVED}
     assert sum(finding.last - finding.first + 1 for finding in found) == 3 * ENTRIES
@@ -363,7 +363,7 @@ def test_an_inserted_entry_is_found(entries, place, kind):
 
 def test_an_inserted_entry_that_the_row_of_the_chain_vouches_for_is_found(entries, chain):
     copy(entries[4], number=6)
-    behind("UPDATE accounts_auditchain SET entries = 6 WHERE number = %s", chain.pk)
+    behind("UPDATE drf_logout_auditchain SET entries = 6 WHERE number = %s", chain.pk)
     assert kinds() == {Kind.CHANGED}
 
 
@@ -382,7 +382,7 @@ def test_an_inserted_entry_that_the_row_of_the_chain_vouches_for_is_found(entrie
     ],
 )
 def test_a_changed_chain_is_found(chain, change, kind):
-    behind(f"UPDATE accounts_auditchain SET {change} WHERE number = %s", chain.pk)
+    behind(f"UPDATE drf_logout_auditchain SET {change} WHERE number = %s", chain.pk)
     assert kind in kinds()
 
 
@@ -391,13 +391,13 @@ def test_a_chain_is_called_by_its_number(chain):
 
 
 def test_a_removed_chain_is_found(chain):
-    behind("DELETE FROM accounts_auditchain WHERE number = %s", chain.pk)
+    behind("DELETE FROM drf_logout_auditchain WHERE number = %s", chain.pk)
     assert findings() == [Finding(kind=Kind.CHAIN_REMOVED, chain=chain.pk)]
 
 
 def test_a_chain_that_was_removed_with_its_entries_is_found_after_more_logouts(user, chain):
-    behind("DELETE FROM accounts_auditchain WHERE number = %s", chain.pk)
-    behind("DELETE FROM accounts_logoutevent")
+    behind("DELETE FROM drf_logout_auditchain WHERE number = %s", chain.pk)
+    behind("DELETE FROM drf_logout_logoutevent")
     for _ in range(20):
         record(1, user=user)
     call_command("migrate", verbosity=0)
@@ -407,9 +407,9 @@ def test_a_chain_that_was_removed_with_its_entries_is_found_after_more_logouts(u
 @pytest.mark.parametrize("nonce", ["nonce", "'x'"])
 @pytest.mark.parametrize("left", [0, 1, 4])
 def test_the_newest_entries_removed_and_the_chain_turned_back_is_found(chain, left, nonce):
-    behind("DELETE FROM accounts_logoutevent WHERE number > %s", left)
+    behind("DELETE FROM drf_logout_logoutevent WHERE number > %s", left)
     behind(
-        f"UPDATE accounts_auditchain SET entries = %s, nonce = {nonce} WHERE number = %s",
+        f"UPDATE drf_logout_auditchain SET entries = %s, nonce = {nonce} WHERE number = %s",
         left,
         chain.pk,
     )
@@ -418,9 +418,9 @@ def test_the_newest_entries_removed_and_the_chain_turned_back_is_found(chain, le
 
 @pytest.mark.parametrize("left", [0, 1, 4])
 def test_a_logout_does_not_hide_what_was_removed_before_it(user, chain, left):
-    behind("DELETE FROM accounts_logoutevent WHERE number > %s", left)
+    behind("DELETE FROM drf_logout_logoutevent WHERE number > %s", left)
     behind(
-        "UPDATE accounts_auditchain SET entries = %s, nonce = 'x' WHERE number = %s",
+        "UPDATE drf_logout_auditchain SET entries = %s, nonce = 'x' WHERE number = %s",
         left,
         chain.pk,
     )
@@ -436,7 +436,7 @@ def test_a_logout_does_not_hide_what_was_removed_before_it(user, chain, left):
 def test_the_size_of_a_page_changes_nothing_of_what_is_found(entries, size):
     expected = findings(size=1000)
     assert expected == []
-    behind("DELETE FROM accounts_logoutevent WHERE number = 2")
+    behind("DELETE FROM drf_logout_logoutevent WHERE number = 2")
     behind(f"{ANY_ROW} username = 'eve' WHERE number = 4")
     assert [finding.kind for finding in findings(size)] == [Kind.REMOVED, Kind.CHANGED]
 
@@ -495,9 +495,9 @@ def test_an_entry_put_back_after_it_was_pruned_is_found(entries):
 
 @pytest.mark.usefixtures("_old_entries")
 def test_the_oldest_entries_removed_as_if_they_were_pruned_is_found_after_pruning_too(entries):
-    behind("DELETE FROM accounts_logoutevent WHERE number <= 2")
+    behind("DELETE FROM drf_logout_logoutevent WHERE number <= 2")
     behind(
-        "UPDATE accounts_auditchain SET pruned = 2, pruned_seal = %s WHERE number = %s",
+        "UPDATE drf_logout_auditchain SET pruned = 2, pruned_seal = %s WHERE number = %s",
         entries[1].seal,
         entries[1].chain,
     )
@@ -636,7 +636,7 @@ def test_a_logout_goes_on_where_the_chains_are_gone(request, user, way):
 
 def test_an_event_and_its_place_are_recorded_together_or_not_at_all(user, entries):
     def fail(execute, sql, params, many, context):
-        if sql.startswith('INSERT INTO "accounts_logoutevent"'):
+        if sql.startswith('INSERT INTO "drf_logout_logoutevent"'):
             raise DatabaseError("out of order")
         return execute(sql, params, many, context)
 
@@ -674,7 +674,7 @@ def test_the_command_says_how_much_it_read(entries):
 
 
 def test_the_command_lists_what_it_found_and_fails(entries, chain):
-    behind("DELETE FROM accounts_logoutevent WHERE number = 2")
+    behind("DELETE FROM drf_logout_logoutevent WHERE number = 2")
     behind(f"{ANY_ROW} username = 'eve' WHERE number = 5")
     copied = copy(entries[3])
     text, error = run(status=1)
@@ -730,7 +730,7 @@ def test_the_command_that_is_stopped_says_so(entries, monkeypatch):
 
 def test_the_command_that_fails_says_so(entries):
     def fail(execute, sql, params, many, context):
-        if "FOR UPDATE" in sql or "accounts_auditchain" in sql:
+        if "FOR UPDATE" in sql or "drf_logout_auditchain" in sql:
             raise DatabaseError("out of order")
         return execute(sql, params, many, context)
 

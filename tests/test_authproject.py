@@ -115,7 +115,7 @@ def test_the_demo_serves_tells_what_to_paste_and_stops_cleanly(tmp_path):
             f"{api}/token",
             f"{api}/user",
             f"{api}/logout",
-            "/admin/accounts/logoutevent/",
+            "/admin/drf_logout/logoutevent/",
         ):
             assert line in text
 

@@ -19,7 +19,7 @@ def told():
         messages = run_checks(
             tags=[Tags.compatibility, Tags.security], include_deployment_checks=deploy
         )
-        return [message for message in messages if message.id.startswith("accounts.")]
+        return [message for message in messages if message.id.startswith("drf_logout.")]
 
     return run
 
@@ -36,7 +36,7 @@ def test_an_unknown_setting_is_an_error_that_names_the_known_ones(settings, told
     settings.ACCOUNTS = {"LOGUOT_RATE": "20/5m"}
 
     [message] = told()
-    assert message.id == "accounts.E001"
+    assert message.id == "drf_logout.E001"
     assert "LOGUOT_RATE" in message.msg
     assert "LOGOUT_RATE" in message.hint
 
@@ -61,14 +61,14 @@ def test_a_wrong_value_is_an_error_that_names_the_setting(settings, told, name, 
     settings.ACCOUNTS = {name: value}
 
     [message] = told()
-    assert message.id == "accounts.E002"
+    assert message.id == "drf_logout.E002"
     assert name in message.msg
 
 
 def test_every_wrong_value_is_told_at_once(settings, told):
     settings.ACCOUNTS = {"LOGOUT_RATE": "often", "TRUSTED_PROXIES": None, "OTHER": 1}
 
-    assert sorted(ids(told())) == ["accounts.E001", "accounts.E002", "accounts.E002"]
+    assert sorted(ids(told())) == ["drf_logout.E001", "drf_logout.E002", "drf_logout.E002"]
 
 
 def test_a_right_value_is_no_error(settings, told):
@@ -80,13 +80,13 @@ def test_a_right_value_is_no_error(settings, told):
 def test_simplejwts_blacklist_has_to_be_installed(settings, told):
     settings.INSTALLED_APPS = ["accounts", "django.contrib.auth"]
 
-    assert ids(told()) == ["accounts.E003"]
+    assert ids(told()) == ["drf_logout.E003"]
 
 
 def test_another_session_engine_is_a_warning(settings, told):
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
-    assert ids(told()) == ["accounts.W001"]
+    assert ids(told()) == ["drf_logout.W001"]
 
 
 @pytest.mark.parametrize("name", ["JWTAuthentication", "JWTStatelessUserAuthentication"])
@@ -95,7 +95,7 @@ def test_simplejwts_own_authentication_is_a_warning(settings, told, name):
         "DEFAULT_AUTHENTICATION_CLASSES": [f"rest_framework_simplejwt.authentication.{name}"]
     }
 
-    assert ids(told()) == ["accounts.W002"]
+    assert ids(told()) == ["drf_logout.W002"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_simplejwts_own_serializers_are_warnings(settings, told):
     }
 
     obtain, refresh = told()
-    assert obtain.id == refresh.id == "accounts.W003"
+    assert obtain.id == refresh.id == "drf_logout.W003"
     assert "TOKEN_OBTAIN_SERIALIZER" in obtain.msg
     assert "TOKEN_REFRESH_SERIALIZER" in refresh.msg
 
@@ -127,7 +127,7 @@ def test_simplejwts_own_serializers_are_warnings(settings, told):
 def test_serializers_that_are_not_set_are_warnings(settings, told):
     del settings.SIMPLE_JWT
 
-    assert ids(told()) == ["accounts.W003", "accounts.W003"]
+    assert ids(told()) == ["drf_logout.W003", "drf_logout.W003"]
 
 
 def test_a_subclass_of_our_serializers_is_no_warning(settings, told):
@@ -151,7 +151,7 @@ def test_a_subclass_of_our_serializers_is_no_warning(settings, told):
 def test_a_deployment_whose_processes_do_not_count_together_is_a_warning(settings, told, backend):
     settings.CACHES = {"default": {"BACKEND": backend}}
 
-    assert "accounts.W004" in ids(told(deploy=True))
+    assert "drf_logout.W004" in ids(told(deploy=True))
     assert told() == []
 
 
@@ -172,26 +172,26 @@ def test_a_deployment_that_counts_in_one_place_is_no_warning(settings, told, cac
     }
     settings.RATELIMIT_USE_CACHE = "limits"
 
-    assert "accounts.W004" not in ids(told(deploy=True))
+    assert "drf_logout.W004" not in ids(told(deploy=True))
 
 
 def test_settings_that_are_no_dict_are_told(told, settings):
     settings.ACCOUNTS = ["TRUSTED_PROXIES"]
 
-    assert ids(told()) == ["accounts.E002"]
+    assert ids(told()) == ["drf_logout.E002"]
 
 
 def test_a_host_without_translations_is_told(told, settings):
     settings.USE_I18N = False
 
-    assert ids(told()) == ["accounts.W005"]
+    assert ids(told()) == ["drf_logout.W005"]
 
 
 @pytest.mark.parametrize("accounts", [{}, {"MAX_SESSIONS": 5, "LOGOUT_RATE": "20/5m"}])
 def test_a_deployment_whose_logins_go_on_for_ever_is_a_warning(settings, told, accounts):
     settings.ACCOUNTS = accounts
 
-    [message] = [message for message in told(deploy=True) if message.id == "accounts.W006"]
+    [message] = [message for message in told(deploy=True) if message.id == "drf_logout.W006"]
     assert "ABSOLUTE_TIMEOUT" in message.hint
     assert told() == []
 
@@ -199,7 +199,7 @@ def test_a_deployment_whose_logins_go_on_for_ever_is_a_warning(settings, told, a
 def test_a_deployment_without_any_settings_is_warned_of_it_too(settings, told):
     del settings.ACCOUNTS
 
-    assert "accounts.W006" in ids(told(deploy=True))
+    assert "drf_logout.W006" in ids(told(deploy=True))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_deployment_without_any_settings_is_warned_of_it_too(settings, told):
 def test_a_deployment_that_has_decided_on_a_limit_is_not(settings, told, accounts):
     settings.ACCOUNTS = accounts
 
-    assert "accounts.W006" not in ids(told(deploy=True))
+    assert "drf_logout.W006" not in ids(told(deploy=True))
 
 
 @pytest.mark.parametrize(
@@ -238,5 +238,5 @@ def test_a_wrong_limit_is_an_error_that_names_the_setting(settings, told, name, 
     settings.ACCOUNTS = {name: value}
 
     [message] = told()
-    assert message.id == "accounts.E002"
+    assert message.id == "drf_logout.E002"
     assert name in message.msg

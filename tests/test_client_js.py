@@ -22,7 +22,7 @@ MINUTE = 60_000
 HOUR = 60 * MINUTE
 
 # What the tests know of the client's storage.
-TOKENS, ACTIVE = "accounts", "accounts:active"
+TOKENS, ACTIVE = "drf_logout", "drf_logout:active"
 
 
 class Tab:
@@ -51,7 +51,7 @@ class Tab:
         self.page.goto("/app")
         self.page.evaluate(
             f"""async () => {{
-                const {{ Client }} = await import("/static/accounts/client.js");
+                const {{ Client }} = await import("/static/drf_logout/client.js");
                 globalThis.events = [];
                 globalThis.client = new Client({self.options});
                 client.addEventListener("login", () => events.push("login"));
@@ -246,7 +246,7 @@ def test_tokens_are_in_no_address_no_event_and_no_line_of_the_console(open_brows
     page.context.on("console", lambda message: console.append(message.text))
     tab = Tab(page).log_in()
     secrets = [tab.tokens["access"], tab.tokens["refresh"], PASSWORD]
-    tab.begin("new BroadcastChannel('accounts')")
+    tab.begin("new BroadcastChannel('drf_logout')")
     tab.do("() => void (begun.onmessage = ({ data }) => events.push(data))")
     tab.outlive_access()
     assert tab.do(f"got('{USER}')") == 200
@@ -348,7 +348,7 @@ def test_a_refresh_without_a_network_ends_nothing(open_browser, tab):
 def test_a_refresh_that_the_server_fails_at_ends_nothing(open_browser, tab):
     open_browser.expect_error("status of 500")
     tab.outlive_access(**EXPIRED)
-    with table_away("accounts_session"):
+    with table_away("drf_logout_session"):
         assert tab.do(f"got('{USER}').catch(({{ status }}) => status)") == 500
     assert tab.is_in
     assert tab.do(f"got('{USER}')") == 200
@@ -435,7 +435,7 @@ def test_a_logout_without_a_network_is_over_here_and_says_so(open_browser, tab, 
 @pytest.mark.parametrize("scope", ["logout", "logoutAll"])
 def test_a_logout_that_the_server_fails_at_is_over_here_and_says_so(open_browser, tab, scope):
     open_browser.expect_error("status of 500")
-    with table_away("accounts_session"):
+    with table_away("drf_logout_session"):
         result = tab.do(f"client.{scope}()")
     assert is_over_here_alone(tab, result, 500)
 
@@ -521,7 +521,7 @@ def test_tokens_that_another_tab_stores_too_late_are_cleared(tab):
     """Two processes share a storage that tells each of the other's changes a moment later."""
     other = tab.another()
     stored = tab.stored(TOKENS)
-    tab.do("() => void navigator.locks.request('accounts', () => new Promise((r) => (free = r)))")
+    tab.do("() => void navigator.locks.request('drf_logout', () => new Promise((r) => (free = r)))")
     tab.do("client.logout()")
     other.page.evaluate("([n, v]) => localStorage.setItem(n, v)", [TOKENS, stored])
     tab.do("free()")

@@ -474,15 +474,15 @@ def test_the_denylist_knows_tokens_by_their_jti_and_by_nothing_else(phone):
 
 
 TABLES = [
-    "accounts_session",
-    "accounts_tokenversion",
+    "drf_logout_session",
+    "drf_logout_tokenversion",
     "token_blacklist_outstandingtoken",
     "token_blacklist_blacklistedtoken",
 ]
 
 
 @pytest.mark.asvs(12)
-@pytest.mark.parametrize("table", [*TABLES, "accounts_logoutevent"])
+@pytest.mark.parametrize("table", [*TABLES, "drf_logout_logoutevent"])
 def test_with_a_table_out_of_reach_nobody_is_told_that_they_are_logged_out(clients, phone, table):
     tablet = clients.phone(phone.wire).log_in()
     before = dump()
@@ -546,10 +546,10 @@ def refusing(table, event, timing):
 @pytest.mark.parametrize(
     ("table", "event"),
     [
-        ("accounts_session", "DELETE"),
+        ("drf_logout_session", "DELETE"),
         ("token_blacklist_outstandingtoken", "INSERT"),
         ("token_blacklist_blacklistedtoken", "INSERT"),
-        ("accounts_logoutevent", "INSERT"),
+        ("drf_logout_logoutevent", "INSERT"),
     ],
 )
 def test_a_logout_that_cannot_be_written_is_none(clients, ana, table, event, timing):
@@ -754,11 +754,11 @@ def test_a_revoked_token_is_challenged_as_an_invalid_token(phone, method, path):
 
 
 @pytest.mark.asvs(30)
-@pytest.mark.parametrize("table", [*TABLES, "accounts_logoutevent"])
+@pytest.mark.parametrize("table", [*TABLES, "drf_logout_logoutevent"])
 def test_an_internal_error_tells_nothing_but_that_it_happened(phone, table):
     with table_away(table):
         answers = [phone.log_out(), phone.log_out("logout/all", token=phone.refresh)]
-        if table != "accounts_logoutevent":
+        if table != "drf_logout_logoutevent":
             answers += [phone.user(), refresh(phone, phone.refresh), phone.reauthenticate()]
 
     for answer in answers:
@@ -975,7 +975,7 @@ def test_nothing_is_told_to_be_cleared_where_this_login_goes_on(clients, phone, 
 @pytest.mark.parametrize("path", ["logout", "logout/all"])
 def test_a_failing_logout_tells_nothing_to_be_cleared(phone, settings, path):
     settings.ACCOUNTS = CLEARED
-    with table_away("accounts_session"):
+    with table_away("drf_logout_session"):
         answer = log_out(phone, path)
 
     assert answer.status_code == 500
@@ -1161,7 +1161,7 @@ FAILING = {
 def test_a_failure_of_the_storage_is_logged_as_a_failure(phone, log, what):
     log.records.clear()
 
-    with table_away("accounts_session"):
+    with table_away("drf_logout_session"):
         answer = FAILING[what](phone)
 
     assert answer.status_code == 500
@@ -1240,7 +1240,7 @@ def fail_everything(clients):
     for wire in (V1, PLAIN):
         phone, browser = clients.phone(wire).log_in(), clients.browser(wire).log_in()
         secrets |= {phone.access, phone.refresh, browser.session_key}
-        with table_away("accounts_session"):
+        with table_away("drf_logout_session"):
             phone.log_out(token=phone.refresh)
             phone.user()
             phone.reauthenticate()
@@ -1583,7 +1583,7 @@ def test_an_entry_says_what_was_done_to_what_how_it_ended_and_why(clients, ana, 
     numbered(phone.call, "POST", "logout")
     numbered(phone.call, "GET", "logout")
     numbered(phone.call, "POST", "logout", bearer=expired(AccessToken, phone.access))
-    with table_away("accounts_session"):
+    with table_away("drf_logout_session"):
         numbered(phone.log_out)
     numbered(phone.log_out)
     numbered(phone.log_out)

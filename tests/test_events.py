@@ -815,18 +815,18 @@ def test_a_deletion_that_is_rolled_back_ends_nothing(user, tablet, phone, announ
 @pytest.fixture
 def kinds_of_users(transactional_db, monkeypatch):
     """A proxy of the user model and a child with a table of its own."""
-    with isolate_apps("accounts") as registry:
+    with isolate_apps("drf_logout") as registry:
 
         class Boss(User):
             class Meta:
-                app_label = "accounts"
+                app_label = "drf_logout"
                 proxy = True
 
         class Employee(User):
             number = models.IntegerField(default=1)
 
             class Meta:
-                app_label = "accounts"
+                app_label = "drf_logout"
 
     with monkeypatch.context() as patch:
         patch.setattr(receivers, "apps", registry)
@@ -948,9 +948,9 @@ def test_a_user_who_has_no_password_gets_none(user, phone, compromised):
 @pytest.mark.parametrize(
     "statement",
     [
-        'UPDATE "accounts_tokenversion"',
-        'DELETE FROM "accounts_session"',
-        'INSERT INTO "accounts_logoutevent"',
+        'UPDATE "drf_logout_tokenversion"',
+        'DELETE FROM "drf_logout_session"',
+        'INSERT INTO "drf_logout_logoutevent"',
         'UPDATE "auth_user"',
     ],
 )
@@ -1057,7 +1057,7 @@ def test_what_a_new_password_revokes_is_on_record_or_not_revoked(user):
     plain = tokens.decode_refresh(str(StockRefreshToken.for_user(user)))
     user.set_password(NEW)
 
-    with failing('INSERT INTO "accounts_logoutevent"'), pytest.raises(OperationalError):
+    with failing('INSERT INTO "drf_logout_logoutevent"'), pytest.raises(OperationalError):
         user.save()
 
     assert not tokens.is_blacklisted(plain)

@@ -580,8 +580,9 @@ def _refused_commits():
         cursor.execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
             " $$ BEGIN RAISE EXCEPTION 'refused'; END $$;"
-            " CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE OR DELETE ON accounts_session"
-            " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()"
+            " CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE OR DELETE"
+            " ON drf_logout_session DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION refuse()"
         )
     yield
     with connection.cursor() as cursor:
@@ -637,7 +638,7 @@ def hold(other: Any, rows: Any) -> Iterator[None]:
     other.set_autocommit(False)
     with other.cursor() as cursor:
         cursor.execute(
-            "SELECT FROM accounts_session WHERE session_key = %s FOR UPDATE", [rows.get().pk]
+            "SELECT FROM drf_logout_session WHERE session_key = %s FOR UPDATE", [rows.get().pk]
         )
     yield
     other.rollback()

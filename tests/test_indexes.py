@@ -29,13 +29,14 @@ INSERT INTO auth_user (id, username, password, email, first_name, last_name,
 SELECT 1000000 + n, 'user' || n, 'x', '', '', '', false, false, true, now()
 FROM generate_series(1, {rows}) AS n;
 
-INSERT INTO accounts_session (session_key, session_data, expire_date, sid, user_id, kind, auth_hash,
-    authenticated_at, last_seen_at, ip_address, user_agent, refresh_jti, previous_refresh_jti)
+INSERT INTO drf_logout_session (session_key, session_data, expire_date, sid, user_id, kind,
+    auth_hash, authenticated_at, last_seen_at, ip_address, user_agent,
+    refresh_jti, previous_refresh_jti)
 SELECT md5(n::text), '', now() + interval '14 days', md5(n::text)::uuid, 1000000 + n, 'token', 'x',
     now() - n * interval '1 minute', now(), '10.0.0.0'::inet + n, 'Phone/1', md5('jti' || n), ''
 FROM generate_series(1, {rows}) AS n;
 
-INSERT INTO accounts_logoutevent (occurred_at, user_id, username, initiator, reason, scope,
+INSERT INTO drf_logout_logoutevent (occurred_at, user_id, username, initiator, reason, scope,
     session_id, token_jti, sessions_ended, tokens_revoked, ip_address, user_agent, request_id,
     chain, number)
 SELECT now() - ({rows} - n) * interval '10 minutes', 1000000 + n, 'user' || n, 'user', 'logout',
@@ -49,19 +50,19 @@ FROM generate_series(1, {rows}) AS n;
 INSERT INTO token_blacklist_blacklistedtoken (token_id, blacklisted_at)
 SELECT id, now() FROM token_blacklist_outstandingtoken WHERE id % 2 = 0;
 
-ANALYZE auth_user, accounts_session, accounts_logoutevent, token_blacklist_outstandingtoken,
+ANALYZE auth_user, drf_logout_session, drf_logout_logoutevent, token_blacklist_outstandingtoken,
     token_blacklist_blacklistedtoken;
 """
 GROWING = {
-    "accounts_session",
-    "accounts_logoutevent",
+    "drf_logout_session",
+    "drf_logout_logoutevent",
     "token_blacklist_outstandingtoken",
     "token_blacklist_blacklistedtoken",
 }
 """The tables that grow with the number of logins."""
 
-EVENTS = "/admin/accounts/logoutevent/"
-LOGINS = "/admin/accounts/session/"
+EVENTS = "/admin/drf_logout/logoutevent/"
+LOGINS = "/admin/drf_logout/session/"
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_logging_in_reads_no_table_as_a_whole(read_whole, client, settings):
 def test_a_browsers_login_reads_no_table_as_a_whole(read_whole, client, ana):
     def browse():
         client.force_login(ana)
-        assert client.get(reverse("accounts_pages:sessions")).status_code == 200
+        assert client.get(reverse("drf_logout_pages:sessions")).status_code == 200
         client.logout()
 
     assert read_whole(browse) == {}
@@ -245,7 +246,7 @@ def test_a_use_of_a_login_is_written_in_place(updates, phone, is_in):
     session = Session.objects.get()
     Session.objects.update(last_seen_at=session.last_seen_at - timedelta(minutes=2))
 
-    assert updates("accounts_session", lambda: is_in(phone.access)) == (1, 1)
+    assert updates("drf_logout_session", lambda: is_in(phone.access)) == (1, 1)
 
 
 @pytest.mark.postgresql
@@ -255,7 +256,7 @@ def test_a_refresh_is_written_in_place(updates, phone):
     def refresh():
         services.refresh(token=token, client=ClientInfo())
 
-    assert updates("accounts_session", refresh) == (1, 1)
+    assert updates("drf_logout_session", refresh) == (1, 1)
 
 
 @pytest.mark.postgresql
@@ -263,7 +264,7 @@ def test_a_place_in_a_chain_is_taken_in_place(updates, user, phone):
     def end():
         services.end_all(user=user, cause=Cause())
 
-    assert updates("accounts_auditchain", end) == (1, 1)
+    assert updates("drf_logout_auditchain", end) == (1, 1)
 
 
 @pytest.mark.postgresql
@@ -272,7 +273,7 @@ def test_a_count_is_written_in_place(updates):
     key = f"window{random.random()}"
     counters.add(key, 1, timeout=60)
 
-    assert updates("accounts_counter", lambda: counters.incr(key)) == (1, 1)
+    assert updates("drf_logout_counter", lambda: counters.incr(key)) == (1, 1)
 
 
 @pytest.mark.postgresql
@@ -286,7 +287,7 @@ def test_no_column_that_a_request_or_a_refresh_writes_has_an_index():
         "rotated_at",
     }
     with connection.cursor() as cursor:
-        known = connection.introspection.get_constraints(cursor, "accounts_session").values()
+        known = connection.introspection.get_constraints(cursor, "drf_logout_session").values()
 
     assert not written.intersection(*(found["columns"] for found in known if found["index"]))
 
@@ -295,9 +296,9 @@ def test_no_column_that_a_request_or_a_refresh_writes_has_an_index():
 @pytest.mark.django_db
 def test_the_time_of_an_event_has_a_brin():
     with connection.cursor() as cursor:
-        known = connection.introspection.get_constraints(cursor, "accounts_logoutevent")
+        known = connection.introspection.get_constraints(cursor, "drf_logout_logoutevent")
 
-    assert known["accounts_event_occurred_at"]["type"] == "brin"
+    assert known["drf_logout_event_occurred_at"]["type"] == "brin"
 
 
 @pytest.mark.django_db

@@ -570,7 +570,7 @@ def test_the_errors_are_told_in_the_language_that_the_client_names(clients, ana,
 def test_a_storage_failure_is_an_internal_server_error(clients, ana, wire, endpoint, language):
     phone = clients.phone(wire, language=language).log_in()
 
-    with table_away("accounts_session"):
+    with table_away("drf_logout_session"):
         answer = phone.log_out(endpoint)
 
     assert_logout_answer(

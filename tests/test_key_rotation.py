@@ -192,7 +192,7 @@ def test_simplejwts_own_refresh_takes_the_old_key(sign_with, is_in, raw):
 def test_fallbacks_that_are_no_list_of_keys_are_told_at_start(settings, value):
     settings.ACCOUNTS = {"SIGNING_KEY_FALLBACKS": value}
 
-    messages = [m for m in run_checks() if m.id == "accounts.E002"]
+    messages = [m for m in run_checks() if m.id == "drf_logout.E002"]
     assert len(messages) == 1
     assert "SIGNING_KEY_FALLBACKS" in messages[0].msg
 

@@ -17,16 +17,18 @@ def migrate():
     """Migrate this app to one of its migrations, and back to the last one afterwards."""
 
     def run(name):
-        MigrationExecutor(connection).migrate([("accounts", name)])
+        MigrationExecutor(connection).migrate([("drf_logout", name)])
 
     yield run
     executor = MigrationExecutor(connection)
-    executor.migrate([node for node in executor.loader.graph.leaf_nodes() if node[0] == "accounts"])
+    executor.migrate(
+        [node for node in executor.loader.graph.leaf_nodes() if node[0] == "drf_logout"]
+    )
 
 
 @pytest.mark.django_db
 def test_no_migration_is_missing():
-    call_command("makemigrations", "accounts", check=True, dry_run=True, verbosity=0)
+    call_command("makemigrations", "drf_logout", check=True, dry_run=True, verbosity=0)
 
 
 @pytest.mark.django_db(transaction=True)

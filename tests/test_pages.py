@@ -671,7 +671,7 @@ def test_no_form_can_be_sent_from_elsewhere(browser, other, page, settings):
 def test_static_files_on_another_host_are_in_the_policy(settings):
     settings.STATIC_URL = "https://cdn.example.com/static/"
     response = Browser().get(LOGIN)
-    assert 'href="https://cdn.example.com/static/accounts/pages.css"' in response.content.decode()
+    assert 'href="https://cdn.example.com/static/drf_logout/pages.css"' in response.content.decode()
     assert response.headers["Content-Security-Policy"] == STRICT.replace(
         "script-src 'self'; style-src 'self'; img-src 'self'",
         "script-src 'self' https://cdn.example.com; style-src 'self' https://cdn.example.com; "
@@ -715,8 +715,8 @@ def test_without_djangos_messages_a_page_says_what_happened_all_the_same(browser
 
 
 def test_a_host_overrides_a_template_as_django_hosts_do(settings, tmp_path):
-    (tmp_path / "accounts").mkdir()
-    (tmp_path / "accounts" / "base.html").write_text(
+    (tmp_path / "drf_logout").mkdir()
+    (tmp_path / "drf_logout" / "base.html").write_text(
         "<title>{% block title %}{% endblock %}</title><p>Host</p>{% block content %}{% endblock %}"
     )
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]

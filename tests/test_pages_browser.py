@@ -234,7 +234,7 @@ def test_a_database_that_is_down_logs_nobody_out(open_browser, laptop):
     open_browser.expect_error("500")
     laptop.get_by_role("banner").get_by_role("link", name="Log out").click()
     expect(dialog(laptop)).to_be_visible()
-    with table_away("accounts_logoutevent"):
+    with table_away("drf_logout_logoutevent"):
         confirm(laptop)
         said = dialog(laptop).get_by_role("alert").filter(visible=True)
         expect(said).to_contain_text("it is not certain that this worked")

@@ -34,7 +34,7 @@ def begin_anew():
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(
-                "TRUNCATE accounts_session, token_blacklist_outstandingtoken,"
+                "TRUNCATE drf_logout_session, token_blacklist_outstandingtoken,"
                 " token_blacklist_blacklistedtoken"
             )
 
@@ -325,7 +325,7 @@ def note(transactional_db):
         event = models.ForeignKey(LogoutEvent, models.SET_NULL, null=True)
 
         class Meta:
-            app_label = "accounts"
+            app_label = "drf_logout"
 
         def __str__(self):
             return "a note"
@@ -335,7 +335,7 @@ def note(transactional_db):
     yield Note
     with connection.schema_editor() as editor:
         editor.delete_model(Note)
-    del apps.all_models["accounts"]["note"]
+    del apps.all_models["drf_logout"]["note"]
     apps.clear_cache()
 
 

@@ -28,7 +28,7 @@ def test_the_documented_rates_are_the_defaults(name):
     assert f'| `{name}` | `"{conf.DEFAULTS[name]}"` |' in section("Settings")
 
 
-@pytest.mark.parametrize("contract", ["accounts_v1", "accounts_plain"])
+@pytest.mark.parametrize("contract", ["drf_logout_v1", "drf_logout_plain"])
 def test_each_endpoint_is_documented(contract):
     from accounts.api import urls
 

@@ -115,7 +115,7 @@ def browser(ana):
     return browser
 
 
-PAGES = ["/account/sessions", "/admin/", "/admin/accounts/session/"]
+PAGES = ["/account/sessions", "/admin/", "/admin/drf_logout/session/"]
 
 
 def opens(browser):
@@ -364,9 +364,9 @@ def test_an_administrator_cannot_end_again_what_the_replica_still_shows(
     recorded = LogoutEvent.objects.using("default").count()
     choice = {"_selected_action": str(phone.refresh.sid), "action": "end_selected"}
 
-    page = admin_client.post("/admin/accounts/session/", choice)
+    page = admin_client.post("/admin/drf_logout/session/", choice)
     assert page.status_code in {200, 302}
-    admin_client.post("/admin/accounts/session/", {**choice, "confirmed": "yes"})
+    admin_client.post("/admin/drf_logout/session/", {**choice, "confirmed": "yes"})
 
     assert LogoutEvent.objects.using("default").count() == recorded
 
@@ -410,7 +410,7 @@ def test_with_users_read_from_the_primary_it_is_wrong(replicate, settings, user,
 
 
 @pytest.mark.parametrize(
-    ("users", "told"), [("ReadReplica", ["accounts.W008"]), ("ReadReplicaButUsers", [])]
+    ("users", "told"), [("ReadReplica", ["drf_logout.W008"]), ("ReadReplicaButUsers", [])]
 )
 def test_users_that_are_read_from_a_replica_are_told(settings, users, told):
     settings.DATABASE_ROUTERS = [f"{__name__}.{users}"]

@@ -114,7 +114,11 @@ def secrets(clients, ana, stranger):
 def test_no_row_of_any_table_holds_a_secret(secrets):
     tables = dump()
 
-    for table in ("accounts_session", "accounts_logoutevent", "token_blacklist_outstandingtoken"):
+    for table in (
+        "drf_logout_session",
+        "drf_logout_logoutevent",
+        "token_blacklist_outstandingtoken",
+    ):
         assert tables[table]
     for table, rows in tables.items():
         assert not secrets.found_in("\n".join(rows)), table
@@ -211,7 +215,7 @@ def test_no_page_of_the_admin_shows_the_key_of_a_session(admin, secrets):
         *(
             admin.call("GET", f"/admin/{path}/").text
             for path in (
-                "accounts/logoutevent",
+                "drf_logout/logoutevent",
                 "token_blacklist/outstandingtoken",
                 "token_blacklist/blacklistedtoken",
                 "auth/user",
@@ -343,7 +347,7 @@ def test_a_report_of_an_error_holds_no_secret(clients, ana, reports, what):
     secrets = Secrets({PASSWORD})
     secrets.keep(phone, phone.browser)
 
-    with table_away("accounts_session"):
+    with table_away("drf_logout_session"):
         assert FAILING[what](phone).status_code == 500
 
     assert reports

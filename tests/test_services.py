@@ -7,6 +7,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from accounts.services.recording import record_each
 from django.contrib.auth import get_user_model
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
@@ -24,7 +25,6 @@ from accounts.exceptions import NotReauthenticable, TokenReused, TokenRevoked
 from accounts.models import LogoutEvent, Session, TokenVersion
 from accounts.services import Cause, Initiator, LogoutResult, Reason, Scope
 from accounts.services.endings import end_outdated
-from accounts.services.recording import record_each
 from accounts.services.transactions import _finish_request, after_request, retried
 from accounts.sessions import SessionStore, hash_key
 from accounts.signals import login_ended
@@ -37,7 +37,7 @@ BLACKLISTING = (
     "WITH ended AS (",
     "WITH rotated AS (",
 )
-ROTATION = ('UPDATE "accounts_session"', "WITH rotated AS (")
+ROTATION = ('UPDATE "drf_logout_session"', "WITH rotated AS (")
 
 
 class Undone(Exception):
@@ -161,7 +161,7 @@ def test_a_host_may_mint_the_token_with_claims_of_its_own(user, device):
 def test_a_log_in_that_fails_leaves_nothing(user, device):
     before = everything()
 
-    with failing('INSERT INTO "accounts_session"'), pytest.raises(OperationalError):
+    with failing('INSERT INTO "drf_logout_session"'), pytest.raises(OperationalError):
         services.log_in(user=user, client=device)
 
     assert everything() == before
@@ -810,8 +810,8 @@ def test_a_logout_is_on_record(user, phone, laptop, log_out, scope):
     "statements",
     [
         BLACKLISTING,
-        ('INSERT INTO "accounts_logoutevent"',),
-        ('DELETE FROM "accounts_session"', "WITH ended AS ("),
+        ('INSERT INTO "drf_logout_logoutevent"',),
+        ('DELETE FROM "drf_logout_session"', "WITH ended AS ("),
     ],
     ids=["blacklist", "record", "end"],
 )
@@ -827,7 +827,7 @@ def test_a_logout_that_fails_leaves_the_login_whole(phone, laptop, log_out, scop
 
 
 def test_a_browser_logout_that_fails_leaves_the_session_whole(user, browser_key, device):
-    with failing('INSERT INTO "accounts_logoutevent"'), pytest.raises(OperationalError):
+    with failing('INSERT INTO "drf_logout_logoutevent"'), pytest.raises(OperationalError):
         services.end_browser_session(user=user, session_key=browser_key, client=device)
 
     assert SessionStore().exists(browser_key)
@@ -965,7 +965,7 @@ def test_inside_of_a_callers_transaction_nothing_is_run_again(service, error):
 @pytest.mark.django_db(transaction=True)
 def test_two_first_log_ins_in_the_same_moment_are_both_logins(user, device):
     def make_the_row_first(execute, sql, *args):
-        if sql.startswith('INSERT INTO "accounts_tokenversion"') and not raced:
+        if sql.startswith('INSERT INTO "drf_logout_tokenversion"') and not raced:
             raced.append(True)
             execute(sql, *args)
         return execute(sql, *args)
@@ -1042,7 +1042,7 @@ class NoReplica:
     """A router to a replica that is not there: what reads it fails."""
 
     def db_for_read(self, model, **hints):
-        return "replica" if model._meta.app_label in {"accounts", "token_blacklist"} else None
+        return "replica" if model._meta.app_label in {"drf_logout", "token_blacklist"} else None
 
 
 @pytest.mark.parametrize("scope", Scope)
@@ -1271,9 +1271,9 @@ def test_a_thousand_logins_end_in_as_many_statements_as_two(user, stranger, phon
 @pytest.mark.parametrize(
     "statement",
     [
-        ('DELETE FROM "accounts_session"',),
+        ('DELETE FROM "drf_logout_session"',),
         BLACKLISTING,
-        ('INSERT INTO "accounts_logoutevent"',),
+        ('INSERT INTO "drf_logout_logoutevent"',),
     ],
     ids=["rows", "blacklist", "record"],
 )

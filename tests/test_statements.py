@@ -420,7 +420,7 @@ def test_the_admin_list_is_the_same_for_1_event_and_for_1_000(user, admin_client
     now = timezone.now()
 
     def page() -> list[str]:
-        return statements(lambda: admin_client.get("/admin/accounts/logoutevent/"))
+        return statements(lambda: admin_client.get("/admin/drf_logout/logoutevent/"))
 
     def record(count: int) -> None:
         LogoutEvent.objects.bulk_create(
@@ -457,7 +457,7 @@ def test_the_admin_list_is_the_same_for_1_event_and_for_1_000(user, admin_client
 def test_the_admins_logins_are_the_same_for_1_login_and_for_1_000(
     user, login, admin_client, filters
 ):
-    path = "/admin/accounts/session/" + filters.format(user=user)
+    path = "/admin/drf_logout/session/" + filters.format(user=user)
 
     def page() -> list[str]:
         return statements(lambda: admin_client.get(path))
@@ -495,7 +495,7 @@ def test_ending_all_logins_in_the_admin_is_the_same_for_1_and_for_10_000(
 
     def act(count: int) -> list[str]:
         across = {"select_across": "1"}
-        path = "/admin/accounts/session/?kind__exact=token"
+        path = "/admin/drf_logout/session/?kind__exact=token"
         sql = statements(lambda: admin_client.post(path, data | across | step))
         assert Session.objects.filter(kind="token").count() == (0 if step else count)
         return sql

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from unittest.mock import Mock
 
 import pytest
+from accounts.services.recording import UNCHANGED
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished
@@ -28,7 +29,6 @@ from accounts.clients import ClientInfo
 from accounts.conf import AAL3
 from accounts.models import LogoutEvent, Session, hash_key
 from accounts.services import transactions
-from accounts.services.recording import UNCHANGED
 from accounts.signals import login_ended
 from accounts.tokens import AccessToken, RefreshToken
 from tests import asgi

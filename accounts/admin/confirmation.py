@@ -57,7 +57,7 @@ def confirmation(
         "action_checkbox_name": ACTION_CHECKBOX_NAME,
         "media": model_admin.media,
     }
-    return TemplateResponse(request, "accounts/admin/confirmation.html", context)
+    return TemplateResponse(request, "drf_logout/admin/confirmation.html", context)
 
 
 def by_administrator(request: HttpRequest, reason: Reason) -> Cause:

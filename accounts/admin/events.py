@@ -99,7 +99,7 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
     show_facets = admin.ShowFacets.NEVER
 
     class Media:
-        css = {"all": ["accounts/admin/lists.css"]}
+        css = {"all": ["drf_logout/admin/lists.css"]}
 
     @admin.display(description=_("time"), ordering="id")
     def time(self, event: LogoutEvent) -> str:
@@ -162,7 +162,7 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
             path(
                 f"export/{ending}/",
                 self.admin_site.admin_view(partial(self.export_view, ending=ending)),
-                name=f"accounts_logoutevent_export_{ending}",
+                name=f"drf_logout_logoutevent_export_{ending}",
             )
             for ending in FORMATS
         ] + super().get_urls()

@@ -91,7 +91,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic at
     show_facets = admin.ShowFacets.NEVER
 
     class Media:
-        css = {"all": ["accounts/admin/lists.css"]}
+        css = {"all": ["drf_logout/admin/lists.css"]}
 
     @admin.display(description=_("user"))
     def owner(self, session: Session) -> str:

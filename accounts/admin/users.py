@@ -143,7 +143,7 @@ class EndLoginsMixin(UserAdmin):
     def live_logins(self, user: User) -> str:
         """Link to the list of the user's live logins."""
         count = Session.objects.alive().of(user).count()
-        list_of_all = reverse(f"{self.admin_site.name}:accounts_session_changelist")
+        list_of_all = reverse(f"{self.admin_site.name}:drf_logout_session_changelist")
         return format_html(
             '<a href="{}?{}">{}</a>',
             list_of_all,

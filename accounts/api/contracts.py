@@ -71,23 +71,23 @@ PLAIN: Final = Contract(
     error=lambda status, message: {"code": status, "msg": str(message)},
 )
 
-LOGGED_OUT: Final = pgettext_lazy("accounts", "Logout successful")
-LOGGED_OUT_EVERYWHERE: Final = pgettext_lazy("accounts", "Logged out from all devices")
-REAUTHENTICATED: Final = pgettext_lazy("accounts", "Authentication confirmed")
+LOGGED_OUT: Final = pgettext_lazy("drf_logout", "Logout successful")
+LOGGED_OUT_EVERYWHERE: Final = pgettext_lazy("drf_logout", "Logged out from all devices")
+REAUTHENTICATED: Final = pgettext_lazy("drf_logout", "Authentication confirmed")
 
-BAD_BODY: Final = pgettext_lazy("accounts", "The request body is not valid")
-UNKNOWN_SCOPE: Final = pgettext_lazy("accounts", "Unknown scope")
-WRONG_PASSWORD: Final = pgettext_lazy("accounts", "Wrong password")
-NOT_REAUTHENTICABLE: Final = pgettext_lazy("accounts", "Log in again to confirm who you are")
+BAD_BODY: Final = pgettext_lazy("drf_logout", "The request body is not valid")
+UNKNOWN_SCOPE: Final = pgettext_lazy("drf_logout", "Unknown scope")
+WRONG_PASSWORD: Final = pgettext_lazy("drf_logout", "Wrong password")
+NOT_REAUTHENTICABLE: Final = pgettext_lazy("drf_logout", "Log in again to confirm who you are")
 
 ERRORS: Final[Mapping[int, Text]] = {
     400: BAD_BODY,
     401: NOT_VALID,
-    403: pgettext_lazy("accounts", "Not allowed"),
-    404: pgettext_lazy("accounts", "Not found"),
-    405: pgettext_lazy("accounts", "Method not allowed"),
-    415: pgettext_lazy("accounts", "Media type not supported"),
-    429: pgettext_lazy("accounts", "Too many requests"),
-    500: pgettext_lazy("accounts", "Internal server error"),
+    403: pgettext_lazy("drf_logout", "Not allowed"),
+    404: pgettext_lazy("drf_logout", "Not found"),
+    405: pgettext_lazy("drf_logout", "Method not allowed"),
+    415: pgettext_lazy("drf_logout", "Media type not supported"),
+    429: pgettext_lazy("drf_logout", "Too many requests"),
+    500: pgettext_lazy("drf_logout", "Internal server error"),
 }
 """What is said of a status when nothing more is known."""

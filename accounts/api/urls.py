@@ -29,5 +29,5 @@ def _routes(contract: Contract) -> list[URLPattern]:
     ]
 
 
-v1: Final = (_routes(V1), "accounts_v1")
-plain: Final = (_routes(PLAIN), "accounts_plain")
+v1: Final = (_routes(V1), "drf_logout_v1")
+plain: Final = (_routes(PLAIN), "drf_logout_plain")

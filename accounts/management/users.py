@@ -12,9 +12,9 @@ from django.core.management.base import CommandError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
+from accounts import blacklist
 from accounts.models import Session, User
 from accounts.services import database
-from accounts.tokens import expiry
 
 
 def having_logins() -> QuerySet[User]:
@@ -32,7 +32,7 @@ def live_sessions() -> QuerySet[Session]:
 
 def live_tokens() -> QuerySet[Any]:  # Any: the rows are SimpleJWT's
     """Return the tokens that SimpleJWT would still take."""
-    return expiry.live().using(database()).filter(user__isnull=False)
+    return blacklist.live().filter(user__isnull=False)
 
 
 def keys(users: QuerySet[User], *, size: int) -> Iterator[Any]:  # Any: as the host's key is

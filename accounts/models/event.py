@@ -68,6 +68,7 @@ class LogoutEvent(models.Model):
         USER_DEACTIVATED = "user_deactivated", _("user deactivated")
         USER_DELETED = "user_deleted", _("user deleted")
         TOKEN_REUSED = "token_reused", _("refresh token used again")
+        REVOKED = "revoked", _("token revoked by other code")
         COMPROMISED = "compromised", _("account compromised")
         ADMINISTRATIVE = "administrative", _("ended by an administrator")
 
@@ -98,13 +99,6 @@ class LogoutEvent(models.Model):
     ip_address = models.GenericIPAddressField(_("IP address"), null=True, db_index=True)
     user_agent = models.CharField(_("user agent"), max_length=USER_AGENT_MAX_LENGTH, blank=True)
     request_id = models.CharField(_("request id"), max_length=64, blank=True)
-    # The proof, see ``accounts.services.chains``; none where an older release recorded the event.
-    chain = models.PositiveSmallIntegerField(null=True, editable=False)
-    number = models.PositiveBigIntegerField(null=True, editable=False)
-    # The database's own default is for the processes of that release, while both are running.
-    seal = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
-    digest = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
-
     objects = LogoutEventQuerySet.as_manager()
 
     class Meta:
@@ -115,17 +109,15 @@ class LogoutEvent(models.Model):
         indexes = [
             # A period: of the chart, of the admin's list, and what is too old to be kept.
             TimeIndex(
-                fields=["occurred_at"], autosummarize=True, name="accounts_event_occurred_at"
+                fields=["occurred_at"], autosummarize=True, name="drf_logout_event_occurred_at"
             ),
-            # A chain by its numbers: verification and pruning.
-            models.Index(fields=["chain", "number"], name="accounts_event_chain"),
             # The beginning of a name: the admin's search.
             models.Index(
-                fields=["username"], opclasses=["varchar_pattern_ops"], name="accounts_event_user"
+                fields=["username"], opclasses=["varchar_pattern_ops"], name="drf_logout_event_user"
             ),
             # Whom a deleted user acted for; few events have an actor.
             models.Index(
-                fields=["actor"], condition=Q(actor__isnull=False), name="accounts_event_actor"
+                fields=["actor"], condition=Q(actor__isnull=False), name="drf_logout_event_actor"
             ),
         ]
 
@@ -141,23 +133,3 @@ class LogoutEvent(models.Model):
     def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Refuse: what is on record stays."""
         raise AppendOnly
-
-
-class AuditChain(models.Model):
-    """Where one chain of the record begins and ends; see ``accounts.services.chains``.
-
-    ``entries`` is the number of its newest entry and ``nonce`` the value that only this row knows.
-    ``pruned`` is the number of the last entry that was pruned, ``pruned_seal`` its seal. Events
-    with an id up to ``unproved_until`` may be without a proof. ``mark`` vouches for these three.
-    """
-
-    number = models.PositiveSmallIntegerField(primary_key=True)
-    entries = models.PositiveBigIntegerField(default=0)
-    nonce = models.CharField(max_length=32)
-    pruned = models.PositiveBigIntegerField(default=0)
-    pruned_seal = models.CharField(max_length=64)
-    unproved_until = models.BigIntegerField(default=0)
-    mark = models.CharField(max_length=64)
-
-    def __str__(self) -> str:
-        return str(self.number)

@@ -32,12 +32,17 @@ def hash_key(session_key: str) -> str:
     return hashlib.sha256(session_key.encode(errors="replace")).hexdigest()
 
 
+def database() -> str:
+    """Return the alias of the database that the logins are in."""
+    return router.db_for_write(Session)
+
+
 class SessionQuerySet(models.QuerySet["Session"]):
     """What is alive, and whose it is."""
 
     def primary(self) -> Self:
         """Read where it is written: a replica may not know yet that a login has ended."""
-        return self.using(router.db_for_write(self.model))
+        return self.using(database())
 
     def alive(self) -> Self:
         """Keep the rows that have not run out."""
@@ -115,6 +120,9 @@ class Session(AbstractBaseSession):
     previous_refresh_jti = models.CharField(max_length=255, blank=True, editable=False)
     rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    revoked: bool = False
+    """Whether SimpleJWT's blacklist was seen to have the current refresh token."""
+
     begins_login = False
     """Whether saving this row lets somebody log in; the session engine sets it."""
 
@@ -123,7 +131,7 @@ class Session(AbstractBaseSession):
     class Meta(AbstractBaseSession.Meta):
         constraints = [
             models.CheckConstraint(
-                name="accounts_session_token_has_user",
+                name="drf_logout_session_token_has_user",
                 condition=Q(kind="browser") | Q(user__isnull=False),
             ),
         ]
@@ -134,13 +142,13 @@ class Session(AbstractBaseSession):
             models.Index(
                 fields=["authenticated_at"],
                 condition=Q(user__isnull=False),
-                name="accounts_session_logged_in",
+                name="drf_logout_session_logged_in",
             ),
             # The admin's search: who is logged in from this address?
             models.Index(
                 fields=["ip_address"],
                 condition=Q(user__isnull=False),
-                name="accounts_session_ip",
+                name="drf_logout_session_ip",
             ),
         ]
 
@@ -163,6 +171,13 @@ class Session(AbstractBaseSession):
         # Imported when asked: the engine stands above the models.
         store: type[SessionStore] = import_string("accounts.sessions.SessionStore")
         return store
+
+    def fits(self, user: User) -> bool:
+        """Whether the password is still the one of the log-in; by an old ``SECRET_KEY`` too."""
+        return (
+            self.auth_hash == user.get_session_auth_hash()
+            or self.auth_hash in user.get_session_auth_fallback_hash()
+        )
 
     @property
     def device(self) -> str:

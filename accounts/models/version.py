@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError, connections, models, router, transaction
-from django.db.models import F
+from django.db import connections, models, router
+from django.db.models.functions import Greatest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.user import User
@@ -32,20 +33,20 @@ class TokenVersionQuerySet(models.QuerySet["TokenVersion"]):
         return version
 
     def raise_version(self, user: User) -> None:
-        """Make every token of the user, minted until now, worthless; locks as ``lock()`` does."""
-        version = self.filter(user=user)
-        # A user who was read together with their version may be known to have none.
-        known_missing = user._state.fields_cache.get("token_version", user) is None
-        if known_missing or not version.update(version=F("version") + 1):
-            try:
-                with transaction.atomic(using=router.db_for_write(self.model)):
-                    self.create(user=user, version=1)
-            except IntegrityError:  # made in this very moment
-                version.update(version=F("version") + 1)
+        """Make worthless every plain token that was minted until now; locks as ``lock()`` does."""
+        next_second = int(time.time()) + 1
+        version, raised = self.filter(user=user), Greatest("version", next_second)
+        if not version.update(version=raised):
+            self.get_or_create(user=user, defaults={"version": next_second})
+            version.update(version=raised)
 
 
 class TokenVersion(models.Model):
-    """The version that a user's tokens have to carry; a token without one has version 0."""
+    """From when on the plain tokens of a user count, those that SimpleJWT's own code has minted.
+
+    Their version is their ``iat``, in seconds since the epoch (0 if they have none); it has to be
+    this one or a later one.
+    """
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL,
@@ -54,7 +55,7 @@ class TokenVersion(models.Model):
         related_name="token_version",
         verbose_name=_("user"),
     )
-    version = models.PositiveIntegerField(_("version"), default=0)
+    version = models.PositiveBigIntegerField(_("version"), default=0)
 
     objects = TokenVersionQuerySet.as_manager()
 

@@ -34,7 +34,7 @@ def header(directives: Directives) -> str:
     With the host of the static files, and with those that a form leads to at last: Chromium asks
     ``form-action`` about redirects too.
     """
-    files = _origins(static("accounts/pages.css"))
+    files = _origins(static("drf_logout/pages.css"))
     ways = (settings.LOGIN_URL, settings.LOGIN_REDIRECT_URL, settings.LOGOUT_REDIRECT_URL)
     added = {
         "script-src": files,

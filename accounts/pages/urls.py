@@ -6,7 +6,7 @@ from django.urls import path
 
 from accounts.pages import views
 
-app_name = "accounts_pages"
+app_name = "drf_logout_pages"
 urlpatterns = [
     path("login", views.LoginPage.as_view(), name="login"),
     path("logout", views.LogoutPage.as_view(), name="logout"),

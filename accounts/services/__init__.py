@@ -10,8 +10,10 @@ caller has a transaction open). Two rules keep them safe beside each other:
   of a login takes that row away: whichever commits first, no live token is left behind.
 """
 
+from accounts.models import database as database
 from accounts.services.endings import discard as discard
 from accounts.services.endings import end_all as end_all
+from accounts.services.endings import end_browser_session as end_browser_session
 from accounts.services.endings import end_others as end_others
 from accounts.services.endings import end_sessions as end_sessions
 from accounts.services.endings import keep_session as keep_session
@@ -20,21 +22,20 @@ from accounts.services.endings import password_changed as password_changed
 from accounts.services.endings import password_disabled as password_disabled
 from accounts.services.endings import run_out as run_out
 from accounts.services.endings import secure_account as secure_account
+from accounts.services.endings import token_blacklisted as token_blacklisted
 from accounts.services.endings import user_deactivated as user_deactivated
 from accounts.services.endings import user_deleted as user_deleted
 from accounts.services.login import TokenPair as TokenPair
 from accounts.services.login import find_login as find_login
 from accounts.services.login import find_user as find_user
-from accounts.services.login import follow_rotation as follow_rotation
 from accounts.services.login import log_in as log_in
 from accounts.services.login import reauthenticate as reauthenticate
 from accounts.services.login import refresh as refresh
-from accounts.services.logout import end_browser_session as end_browser_session
 from accounts.services.logout import log_out as log_out
-from accounts.services.recording import Cause as Cause
-from accounts.services.recording import Initiator as Initiator
-from accounts.services.recording import LogoutResult as LogoutResult
-from accounts.services.recording import Reason as Reason
-from accounts.services.recording import Scope as Scope
+from accounts.services.logout import require_recent_authentication as require_recent_authentication
+from accounts.services.record import Cause as Cause
+from accounts.services.record import Initiator as Initiator
+from accounts.services.record import LogoutResult as LogoutResult
+from accounts.services.record import Reason as Reason
+from accounts.services.record import Scope as Scope
 from accounts.services.transactions import after_request as after_request
-from accounts.services.transactions import database as database

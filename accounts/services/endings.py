@@ -9,12 +9,21 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Exists, Prefetch, Q, QuerySet
 
-from accounts import tokens, verdicts
+from accounts import blacklist
+from accounts.clients import ClientInfo
 from accounts.conf import conf
-from accounts.models import Session, SessionQuerySet, TokenVersion, User, password_hashes
-from accounts.services.recording import (
+from accounts.models import (
+    Session,
+    SessionQuerySet,
+    TokenVersion,
+    User,
+    database,
+    hash_key,
+    password_hashes,
+)
+from accounts.services.record import (
     UNCHANGED,
     Cause,
     Initiator,
@@ -24,7 +33,7 @@ from accounts.services.recording import (
     record,
     record_each,
 )
-from accounts.services.transactions import after_request, database, retried
+from accounts.services.transactions import after_request, retried
 
 
 class AlreadyEnded(Exception):
@@ -48,9 +57,8 @@ def end_sessions(*, sessions: SessionQuerySet, cause: Cause) -> LogoutResult:
         if not ended:
             return UNCHANGED
         Session.objects.filter(pk__in=[session.pk for session in ended]).delete()
-        tokens_revoked = tokens.blacklist_jtis(*[session.refresh_jti for session in ended])
-        events = record_each(ended, cause=cause)
-    return LogoutResult(sessions_ended=len(ended), tokens_revoked=tokens_revoked, events=events)
+        blacklist.blacklist_jtis(session.refresh_jti for session in ended)
+        return record_each(ended, cause=cause)
 
 
 @retried
@@ -63,8 +71,6 @@ def end_others(*, keep: Session, cause: Cause) -> LogoutResult:
     try:
         with transaction.atomic(using=database()):
             sessions_ended, tokens_revoked = delete_others(user, this, sid=keep.sid)
-            if not sessions_ended and not tokens_revoked:
-                return UNCHANGED
             return record(
                 user=user,
                 scope=Scope.OTHERS,
@@ -89,7 +95,7 @@ def delete_others(user: User, this: QuerySet[Session], *, sid: uuid.UUID) -> tup
     if not sessions_ended and not this.exists():
         raise AlreadyEnded
     # Read anew, for a refresh beside this may have rotated it.
-    return sessions_ended, tokens.blacklist_all(user, keep=this.values("refresh_jti"))
+    return sessions_ended, blacklist.blacklist_all(user, keep=this.values("refresh_jti"))
 
 
 @retried
@@ -103,7 +109,7 @@ def end_all(*, user: User, cause: Cause) -> LogoutResult:
             scope=Scope.GLOBAL,
             cause=cause,
             sessions_ended=sessions_ended,
-            tokens_revoked=tokens.blacklist_all(user),
+            tokens_revoked=blacklist.blacklist_all(user),
         )
 
 
@@ -123,6 +129,14 @@ def secure_account(*, user: User, cause: Cause) -> LogoutResult:
     return result
 
 
+def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> LogoutResult:
+    """End a browser login whose owner asked for it, as Django's own ``logout()`` does."""
+    return end_sessions(
+        sessions=Session.objects.of(user).browser(hash_key(session_key)),
+        cause=Cause(client=client),
+    )
+
+
 def run_out(*, session: Session) -> LogoutResult:
     """Record that a login was found to be past one of its limits: once, whoever else finds it."""
     if (reason := session.run_out_by) is None:
@@ -139,6 +153,26 @@ def end_reused(*, session: Session) -> LogoutResult:
     return end_sessions(
         sessions=Session.objects.filter(pk=session.pk),
         cause=Cause(reason=Reason.TOKEN_REUSED, initiator=Initiator.POLICY),
+    )
+
+
+def end_revoked(*, session: Session) -> LogoutResult:
+    """End a login whose refresh token was blacklisted by code that knows nothing but SimpleJWT."""
+    return end_sessions(
+        sessions=Session.objects.filter(pk=session.pk, refresh_jti=session.refresh_jti),
+        cause=Cause(reason=Reason.REVOKED, initiator=Initiator.SYSTEM),
+    )
+
+
+def token_blacklisted(*, user_id: Any, jti: str, sid: uuid.UUID | None) -> LogoutResult:
+    """End the login of a token that code which knows nothing but SimpleJWT has blacklisted.
+
+    ``sid`` is that of the token, where it is known; a refresh token is found by its id.
+    """
+    named = Q(sid=sid) if sid else Q(refresh_jti=jti) | Q(previous_refresh_jti=jti)
+    return end_sessions(
+        sessions=Session.objects.filter(named, user=user_id, kind=Session.Kind.TOKEN),
+        cause=Cause(reason=Reason.REVOKED, initiator=Initiator.SYSTEM),
     )
 
 
@@ -187,15 +221,14 @@ def password_changed(*, user: User) -> None:
     """
     with transaction.atomic(using=database()):
         standing = Session.objects.of(user).values("refresh_jti")
-        if tokens_revoked := tokens.blacklist_all(user, keep=standing):
-            # Of logins without a row, which hold no hash of the password.
-            record(
-                user=user,
-                scope=Scope.OTHERS,
-                cause=Cause(reason=Reason.PASSWORD_CHANGED, initiator=Initiator.POLICY),
-                sessions_ended=0,
-                tokens_revoked=tokens_revoked,
-            )
+        # Of logins without a row, which hold no hash of the password.
+        record(
+            user=user,
+            scope=Scope.OTHERS,
+            cause=Cause(reason=Reason.PASSWORD_CHANGED, initiator=Initiator.POLICY),
+            sessions_ended=0,
+            tokens_revoked=blacklist.blacklist_all(user, keep=standing),
+        )
     password_disabled(user=user)
 
 
@@ -237,21 +270,17 @@ def user_deleted(*, user: User) -> LogoutResult:
     """End every login of a user who is about to be deleted, if there is one."""
     with transaction.atomic(using=database()):
         TokenVersion.objects.lock(user.pk)
-        verdicts.forget(user)
         return _end_everything(user, Reason.USER_DELETED)
 
 
 def _end_everything(user: User, reason: Reason) -> LogoutResult:
     sessions_ended, _ = Session.objects.of(user).delete()
-    tokens_revoked = tokens.blacklist_all(user)
-    if not sessions_ended and not tokens_revoked:
-        return UNCHANGED
     return record(
         user=user,
         scope=Scope.GLOBAL,
         cause=Cause(reason=reason, initiator=Initiator.POLICY),
         sessions_ended=sessions_ended,
-        tokens_revoked=tokens_revoked,
+        tokens_revoked=blacklist.blacklist_all(user),
     )
 
 
@@ -267,9 +296,7 @@ def make_room(
     """
     version = TokenVersion.objects.lock(user_id)
     if (limit := conf.max_sessions) is not None:
-        others = Session.objects.primary().filter(
-            ~Q(pk=session_key), ~tokens.blacklisted(OuterRef("refresh_jti")), user=user_id
-        )
+        others = Session.objects.primary().filter(~Q(pk=session_key), user=user_id)
         newest_first = others.alive().order_by("-authenticated_at", "-sid")
         surplus = list(newest_first.values_list("pk", flat=True)[limit - 1 :])
         if surplus:

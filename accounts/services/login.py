@@ -7,27 +7,37 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import cast
+from typing import Any, Final, cast
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
+from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
-from accounts import tokens, verdicts
+from accounts import blacklist, logins, tokens
 from accounts.clients import ClientInfo
 from accounts.exceptions import (
     CredentialsChanged,
+    LoginOver,
+    LoginRevoked,
     LoginRunOut,
     NotReauthenticable,
     TokenReused,
     TokenRevoked,
     UserInactive,
 )
-from accounts.models import Session, User
-from accounts.services import postgresql
-from accounts.services.endings import discard, end_reused, make_room, run_out, user_deactivated
-from accounts.services.transactions import after_request, database, retried
-from accounts.tokens import AccessToken, Login, LoginToken, RefreshToken
+from accounts.logins import Login
+from accounts.models import Session, User, database
+from accounts.services.endings import (
+    discard,
+    end_reused,
+    end_revoked,
+    make_room,
+    run_out,
+    user_deactivated,
+)
+from accounts.services.transactions import after_request, retried
+from accounts.tokens import AccessToken, LoginToken, RefreshToken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +80,7 @@ def log_in(
     with transaction.atomic(using=database()):
         refresh = mint(user)
         _begin(user=user, refresh=refresh, client=client)
+        blacklist.record(user, refresh)
     return TokenPair(access=refresh.access_token, refresh=refresh)
 
 
@@ -91,48 +102,30 @@ def refresh(*, token: RefreshToken, client: ClientInfo) -> TokenPair:
     return TokenPair(access=successor.access_token, refresh=successor)
 
 
-def follow_rotation(*, token: RefreshToken) -> None:
-    """Take over a refresh token that SimpleJWT's own code has rotated.
-
-    Raises ``TokenRevoked`` if its login has ended, or may not be refreshed any more.
-    """
-    session = Session.objects.primary().token(token.sid).first() if token.sid else None
-    current = session.refresh_jti if session else ""
-    if session is None or not current or not _rotate(session, current, token):
-        raise TokenRevoked
-
-
 def find_login(*, token: LoginToken) -> Login:
     """Find the live login of a verified token, in one SELECT.
 
-    Raises as ``tokens.find_login()`` does, and ends what that finds to be over: a login that has
-    run out or has an old password, one whose refresh token is used again (RFC 9700 §4.14.2), and
-    those of a user who was deactivated.
+    Raises as ``logins.find_login()`` does, and ends what that finds to be over: a login that has
+    run out or has an old password, one whose refresh token is used again (RFC 9700 §4.14.2) or was
+    blacklisted, and those of a user who was deactivated.
     """
     try:
-        return _find_login(token)
-    except LoginRunOut as error:
-        _settle(partial(run_out, session=cast("Session", error.session)))
-        raise
-    except TokenReused as error:
-        _settle(partial(end_reused, session=cast("Session", error.session)))
-        raise
-    except CredentialsChanged as error:
-        _settle(partial(discard, session=cast("Session", error.session)))
+        return logins.find_login(token)
+    except LoginOver as error:
+        _settle(partial(_ENDINGS[type(error)], session=error.session))
         raise
     except UserInactive as error:
-        user = cast("User", error.user)
-        if not user.is_active:
-            _settle(partial(user_deactivated, user=user))
+        if not error.user.is_active:
+            _settle(partial(user_deactivated, user=error.user))
         raise
 
 
-def _find_login(token: LoginToken) -> Login:
-    try:
-        return tokens.find_login(token)
-    except TokenRevoked:
-        verdicts.forget_user_of(token)
-        raise
+_ENDINGS: Final[dict[type[LoginOver], Callable[..., Any]]] = {  # Any: what is left is unused
+    LoginRunOut: run_out,
+    TokenReused: end_reused,
+    LoginRevoked: end_revoked,
+    CredentialsChanged: discard,
+}
 
 
 def _settle(end: Callable[[], object]) -> None:
@@ -159,16 +152,15 @@ def reauthenticate(*, session: Session | None, user: User) -> None:
     )
     if not marked:
         raise TokenRevoked
-    verdicts.forget(user)
 
 
 def _adopt(user: User, token: RefreshToken, client: ClientInfo) -> RefreshToken:
     """Begin a login of ours with the successor of a token that plain SimpleJWT minted."""
     successor = tokens.rotate(token)
     with transaction.atomic(using=database()):
-        if _begin(user=user, refresh=successor, client=client) != token.version:
+        if token.issued_at < _begin(user=user, refresh=successor, client=client):
             raise TokenRevoked
-        if not tokens.replace(user, token, successor):
+        if not blacklist.replace(user, token, successor):
             # SimpleJWT's own code was first.
             raise TokenRevoked
     return successor
@@ -177,12 +169,18 @@ def _adopt(user: User, token: RefreshToken, client: ClientInfo) -> RefreshToken:
 def _rotate_once(user: User, session: Session, token: RefreshToken) -> RefreshToken:
     """Return the one successor of a login's refresh token, made here or in a request beside."""
     successor = tokens.rotate(token)
+    moment = timezone.now()
+    # Dated, so that its login's row is enough to mint it again.
+    successor["iat"] = int(moment.timestamp())
+    tokens.limit(successor, session.absolute_end)
     try:
         with transaction.atomic(using=database()):
-            _replace(user, session, token, successor)
-            _renew_hash(user, session)
+            if not _rotate(user, session, token, successor, moment):
+                raise _Overtaken
+            if not blacklist.replace(user, token, successor):
+                raise _Overtaken
     except _Overtaken:
-        # The login has been refreshed, or has ended.
+        # The login has been refreshed or has ended, or its token was blacklisted.
         overtaken = find_login(token=token).session
         return tokens.rotated(token, cast("Session", overtaken))
     return successor
@@ -192,32 +190,25 @@ class _Overtaken(Exception):
     """The token that is to be replaced is not the login's current one any more."""
 
 
-def _replace(user: User, session: Session, token: RefreshToken, successor: RefreshToken) -> None:
-    if tokens.keeps_replaced() and postgresql.can_refresh():
-        replaced, revoked = postgresql.rotate(
-            user=user,
-            session=session,
-            token=token,
-            successor=successor,
-            moment=_date(session, successor),
+def _rotate(
+    user: User, session: Session, token: RefreshToken, successor: RefreshToken, moment: datetime
+) -> bool:
+    """Let the successor take the place of the current token; False if it is that no more."""
+    current = Session.objects.filter(
+        ~blacklist.blacklisted(token.jti), pk=session.pk, refresh_jti=token.jti
+    )
+    # With a new ``SECRET_KEY`` the password has another hash, as Django renews a browser's.
+    known, renewed = Value(session.auth_hash), Value(user.get_session_auth_hash())
+    return bool(
+        current.update(
+            refresh_jti=successor.jti,
+            previous_refresh_jti=token.jti,
+            rotated_at=moment,
+            last_seen_at=moment,
+            expire_date=successor.expires_at,
+            auth_hash=Case(When(auth_hash=known, then=renewed), default=F("auth_hash")),
         )
-    else:
-        replaced = _rotate(session, token.jti, successor)
-        revoked = replaced and tokens.replace(user, token, successor)
-    if not replaced:
-        raise _Overtaken
-    if not revoked:
-        # SimpleJWT's own code was first.
-        raise TokenRevoked
-
-
-def _renew_hash(user: User, session: Session) -> None:
-    """Let a login outlive the ``SECRET_KEY`` that it began with, as Django does a browser's."""
-    current = user.get_session_auth_hash()
-    if session.auth_hash != current:
-        # Unless it has changed the password meanwhile.
-        outdated = Session.objects.filter(pk=session.pk, auth_hash=session.auth_hash)
-        outdated.update(auth_hash=current)
+    )
 
 
 def _begin(*, user: User, refresh: RefreshToken, client: ClientInfo) -> int:
@@ -231,9 +222,9 @@ def _begin(*, user: User, refresh: RefreshToken, client: ClientInfo) -> int:
         current = version.user
     except get_user_model().DoesNotExist as error:
         raise TokenRevoked from error
-    if not tokens.is_allowed(current):
+    if not logins.is_allowed(current):
         raise UserInactive(current)
-    tokens.bind(refresh, sid=sid, version=version.version)
+    tokens.bind(refresh, sid)
     session = Session(
         session_key=session_key,
         sid=sid,
@@ -250,26 +241,3 @@ def _begin(*, user: User, refresh: RefreshToken, client: ClientInfo) -> int:
     session.expire_date = refresh.expires_at
     session.save(force_insert=True)
     return version.version
-
-
-def _rotate(session: Session, jti: str, successor: RefreshToken) -> bool:
-    """Let the successor take the place of the token with this id, if that still has it."""
-    current = Session.objects.filter(pk=session.pk, refresh_jti=jti)
-    moment = _date(session, successor)
-    return bool(
-        current.update(
-            refresh_jti=successor.jti,
-            previous_refresh_jti=jti,
-            rotated_at=moment,
-            last_seen_at=moment,
-            expire_date=successor.expires_at,
-        )
-    )
-
-
-def _date(session: Session, successor: RefreshToken) -> datetime:
-    """Date a successor of now, so that its login's row is enough to mint it again."""
-    moment = timezone.now()
-    successor["iat"] = int(moment.timestamp())
-    tokens.limit(successor, session.absolute_end)
-    return moment

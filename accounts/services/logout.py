@@ -1,4 +1,4 @@
-"""Logging out: ending logins, and recording that they ended."""
+"""Logging out: a user, by a token of theirs, ends this login, the others or all."""
 
 from __future__ import annotations
 
@@ -6,118 +6,101 @@ from collections.abc import Sequence
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Case, DateTimeField, Exists, F, OuterRef, Q, Value, When
+from django.db.models import Case, DateTimeField, Exists, F, Q, Value, When
 from django.db.models.functions import Least
 from django.utils import timezone
 
-from accounts import tokens, verdicts
+from accounts import blacklist
 from accounts.clients import ClientInfo
-from accounts.models import Session, TokenVersion, User, hash_key
-from accounts.services import postgresql, statement
-from accounts.services.endings import AlreadyEnded, delete_others, end_sessions
-from accounts.services.postgresql import Ended
-from accounts.services.recording import (
-    UNCHANGED,
-    Cause,
-    LogoutResult,
-    Scope,
-    announce,
-    compose,
-    record,
-)
-from accounts.services.transactions import database, retried
+from accounts.conf import conf
+from accounts.exceptions import ReauthenticationRequired, UserInactive
+from accounts.logins import named_login, version_of
+from accounts.models import Session, TokenVersion, User, database, hash_key
+from accounts.services.endings import AlreadyEnded, delete_others
+from accounts.services.login import find_login
+from accounts.services.record import UNCHANGED, Cause, LogoutResult, Scope, record
+from accounts.services.transactions import retried
 from accounts.tokens import AccessToken, LoginToken
 
 
 @retried
 def log_out(
     *,
-    user: User,
-    presented: Sequence[LoginToken],
+    proof: LoginToken,
+    named: LoginToken | None = None,
     scope: Scope,
     client: ClientInfo,
-    session: Session | None = None,
     session_key: str = "",
 ) -> LogoutResult:
-    """End logins of a user who asked for it.
+    """End logins of the user whom a verified token, ``proof``, belongs to.
 
-    ``presented`` are verified tokens of this user: the first names the login, the others belong
-    to the same one, as far as plain SimpleJWT's tell. ``session`` is the row of that login, where
-    it has just been found alive; ``session_key`` that of the user's browser session, where one came
-    along. If the login that is named has ended already, nothing changes.
+    ``named``, another verified token of that user, says which login is meant; without it, it is
+    that of ``proof``. ``session_key`` is that of the browser session that came along, which ends
+    too if it is this user's.
+
+    Raises ``TokenRevoked`` if the proof is worthless: its login has ended, and nothing changes.
+    Nothing changes either where the login that is named has ended. Raises
+    ``ReauthenticationRequired``, see ``ACCOUNTS["REAUTHENTICATE_TO_END_OTHERS"]``.
     """
-    named = presented[0]
-    alone = scope is Scope.SESSION and not session_key
-    if session and alone and (result := _end_alone(user, session, presented, client)):
-        return result
+    presented = _presented(proof, named or proof)
+    session = None
+    try:
+        login = find_login(token=proof)
+        user, session = login.user, login.session
+    except UserInactive as error:
+        user = error.user  # whose logins may end
+    if scope is not Scope.SESSION or presented[0].sid != proof.sid:
+        try:
+            require_recent_authentication(session)
+        except ReauthenticationRequired:
+            if not _is_standing(presented[0], user):
+                return UNCHANGED
+            raise
     try:
         with transaction.atomic(using=database()):
-            if named.sid is not None and postgresql.can_end():
-                ended = _end_at_once(user, presented, scope, session, session_key)
-            else:
-                ended = Ended(*_ENDINGS[scope](user, presented, session_key))
-            if not ended.sessions and not ended.tokens:
-                verdicts.forget(user)
-                return UNCHANGED
+            sessions_ended, tokens_revoked = _ENDINGS[scope](user, presented, session_key)
             return record(
                 user=user,
                 scope=scope,
                 cause=Cause(client=client),
-                session_id=named.sid,
-                token_jti=named.jti,
-                sessions_ended=ended.sessions,
-                tokens_revoked=ended.tokens,
-                claim=ended.claim,
+                session_id=presented[0].sid,
+                token_jti=presented[0].jti,
+                sessions_ended=sessions_ended,
+                tokens_revoked=tokens_revoked,
             )
     except AlreadyEnded:
-        verdicts.forget(user)  # who ended it may be about to
         return UNCHANGED
 
 
-def _end_alone(
-    user: User, session: Session, presented: Sequence[LoginToken], client: ClientInfo
-) -> LogoutResult | None:
-    """End a login in one statement, which is all that the most usual logout takes."""
-    if not postgresql.can_end() or not statement.is_possible():
-        return None
-    event = compose(
-        user=user,
-        scope=Scope.SESSION,
-        cause=Cause(client=client),
-        session_id=session.sid,
-        token_jti=presented[0].jti,
-        sessions_ended=1,
-    )
-    ended = statement.end(user=user, session=session, presented=presented, event=event)
-    return announce(event) if ended else None
+def _presented(proof: LoginToken, named: LoginToken) -> Sequence[LoginToken]:
+    """Return the tokens that are revoked; the first names the login, the others belong to it."""
+    if named is proof or named.sid != proof.sid:
+        return [named]
+    # Of one login the proof stands for sure: a refresh beside this may have replaced the other.
+    return [named, proof] if named.sid is None else [proof, named]
 
 
-def _end_at_once(
-    user: User,
-    presented: Sequence[LoginToken],
-    scope: Scope,
-    session: Session | None,
-    session_key: str,
-) -> Ended:
-    # In a statement of its own: the next one has to see the log-in that this one waits for.
-    if scope is Scope.GLOBAL:
-        TokenVersion.objects.raise_version(user)
-    elif scope is not Scope.SESSION:
-        TokenVersion.objects.lock(user.pk)
-    ended = postgresql.end(
-        user=user, presented=presented, scope=scope, session=session, session_key=session_key
-    )
-    if ended is None:
+def require_recent_authentication(session: Session | None) -> None:
+    """Raise ``ReauthenticationRequired`` for a login that may not end others by the API yet.
+
+    See ``ACCOUNTS["REAUTHENTICATE_TO_END_OTHERS"]`` (ASVS 7.5.2).
+    """
+    if "api" not in conf.reauthenticate_to_end_others:
+        return
+    if session is None or not session.recently_reauthenticated:
+        raise ReauthenticationRequired
+
+
+def _require_standing(named: LoginToken, user: User) -> None:
+    if not _is_standing(named, user):
         raise AlreadyEnded
-    return ended
 
 
-def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> LogoutResult:
-    """End a browser login whose owner asked for it, as Django's own ``logout()`` does."""
-    return end_sessions(
-        sessions=Session.objects.of(user).browser(hash_key(session_key)),
-        cause=Cause(client=client),
-    )
+def _is_standing(token: LoginToken, user: User) -> bool:
+    """Whether a user's token names a login that stands; a plain one, whether it is not revoked."""
+    if token.sid is not None:
+        return named_login(token, user).exists()
+    return token.issued_at >= version_of(user) and not blacklist.is_blacklisted(token.jti)
 
 
 # What each scope ends: each takes the user, the presented tokens and the key of the browser session
@@ -125,20 +108,18 @@ def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> 
 
 
 def _end_session(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
-    jtis = []
-    ended = _browser(session_key)
-    if presented[0].sid is None:
-        if tokens.is_blacklisted(presented[0]):
-            raise AlreadyEnded
-    else:
+    named, ended, jtis = presented[0], _browser(session_key), []
+    if named.sid is not None:
         # Locked, so that a refresh in flight cannot change which refresh token is the current one.
-        session = tokens.named_login(presented[0], user).select_for_update().first()
+        session = named_login(named, user).select_for_update().first()
         if session is None:
             raise AlreadyEnded
         jtis.append(session.refresh_jti)
         ended |= Q(pk=session.pk)
+    else:
+        _require_standing(named, user)
     sessions_ended, _ = Session.objects.of(user).filter(ended).delete()
-    tokens_revoked = tokens.blacklist(user, presented, *jtis)
+    tokens_revoked = blacklist.blacklist(user, presented, jtis)
     if not tokens_revoked:
         # A token without a row, and a request beside this one was first.
         raise AlreadyEnded
@@ -148,16 +129,12 @@ def _end_session(user: User, presented: Sequence[LoginToken], session_key: str) 
 def _end_refresh_tokens(
     user: User, presented: Sequence[LoginToken], session_key: str
 ) -> tuple[int, int]:
-    # The other logins lose their refresh token and run out with their access token; one whose
-    # refresh token is blacklisted has ended already. All of the rows are locked by this one
-    # statement, and with them the user's version: in its wake no refresh in flight can succeed.
+    # The other logins lose their refresh token and run out with their access token. All of the rows
+    # are locked by this one statement, and with them the user's version: in its wake no refresh in
+    # flight can succeed.
     turn = TokenVersion.objects.select_for_update().filter(user=user)
     sid = presented[0].sid
-    Session.objects.of(user).filter(
-        ~tokens.blacklisted(OuterRef("refresh_jti")),
-        kind=Session.Kind.TOKEN,
-        user__in=turn.values("user"),
-    ).update(
+    Session.objects.of(user).filter(kind=Session.Kind.TOKEN, user__in=turn.values("user")).update(
         # This login keeps what names it until it is deleted.
         refresh_jti=Case(When(sid=sid, then=F("refresh_jti")), default=Value("")),
         expire_date=Least(
@@ -168,25 +145,30 @@ def _end_refresh_tokens(
     ended = _browser(session_key)
     if sid is not None:
         ended |= Q(sid=sid)
-    sessions_ended = _delete_if_named(user, presented, ended)
-    return sessions_ended, tokens.blacklist_all(user, presented=presented)
+    else:
+        _require_standing(presented[0], user)
+    sessions_ended = _delete_if_named(user, presented[0], ended)
+    return sessions_ended, blacklist.blacklist_all(user, presented=presented)
 
 
 def _end_all(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
+    if presented[0].sid is None:
+        # Before the version rises, and in turn: it could be the one that has just ended all.
+        TokenVersion.objects.lock(user.pk)
+        _require_standing(presented[0], user)
     TokenVersion.objects.raise_version(user)
-    sessions_ended = _delete_if_named(user, presented, Q())
-    return sessions_ended, tokens.blacklist_all(user, presented=presented)
+    sessions_ended = _delete_if_named(user, presented[0], Q())
+    return sessions_ended, blacklist.blacklist_all(user, presented=presented)
 
 
 def _end_others(user: User, presented: Sequence[LoginToken], session_key: str) -> tuple[int, int]:
     named = presented[0]
     if named.sid is not None:
-        return delete_others(user, tokens.named_login(named, user), sid=named.sid)
+        return delete_others(user, named_login(named, user), sid=named.sid)
     TokenVersion.objects.lock(user.pk)
-    sessions_ended, _ = Session.objects.of(user).filter(~tokens.blacklisted(named.jti)).delete()
-    if not sessions_ended and tokens.is_blacklisted(named):
-        raise AlreadyEnded
-    return sessions_ended, tokens.blacklist_all(user, keep=[named.jti])
+    _require_standing(named, user)
+    sessions_ended, _ = Session.objects.of(user).delete()
+    return sessions_ended, blacklist.blacklist_all(user, keep=[named.jti])
 
 
 _ENDINGS: Final = {
@@ -197,16 +179,12 @@ _ENDINGS: Final = {
 }
 
 
-def _delete_if_named(user: User, presented: Sequence[LoginToken], ended: Q) -> int:
-    """Delete rows of the user, if the token that asks for it is not revoked."""
-    named = presented[0]
+def _delete_if_named(user: User, named: LoginToken, ended: Q) -> int:
+    """Delete rows of the user, if the login that asks for it stands."""
     sessions = Session.objects.of(user).filter(ended)
     if named.sid is None:
-        if tokens.is_blacklisted(named):
-            raise AlreadyEnded
         return sessions.delete()[0]
-    standing = tokens.named_login(named, user)
-    sessions_ended, _ = sessions.filter(Exists(standing)).delete()
+    sessions_ended, _ = sessions.filter(Exists(named_login(named, user))).delete()
     if not sessions_ended:
         raise AlreadyEnded
     return sessions_ended

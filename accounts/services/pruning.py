@@ -9,27 +9,23 @@ removed, for the DELETE itself looks again.
 
 PostgreSQL's rows go as they lie, see ``accounts.services.heap``. In the order of their primary key
 go those of other databases, those that rows of the host point at, and the record's.
-
-The record is pruned chain by chain, the oldest entries first, so that what is left can still be
-checked; see ``accounts.services.chains``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import takewhile
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from django.db import connections, transaction
-from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from accounts import blacklist
 from accounts.conf import conf
-from accounts.models import AuditChain, LogoutEvent, Session
-from accounts.services import chains, heap
+from accounts.models import LogoutEvent, Session, database
+from accounts.services import heap
 from accounts.services.heap import AnyOf, Array
-from accounts.services.transactions import database, retried
-from accounts.tokens import expiry
+from accounts.services.transactions import retried
 
 Key = str | int
 
@@ -51,7 +47,7 @@ def expired_sessions() -> QuerySet[Session]:
 
 def expired_tokens() -> QuerySet[Any]:  # Any: the rows are SimpleJWT's
     """Return SimpleJWT's rows of tokens that have run out."""
-    return expiry.expired().using(database())
+    return blacklist.expired()
 
 
 def old_events() -> QuerySet[LogoutEvent]:
@@ -73,19 +69,12 @@ def prune_sessions(*, size: int, after: Key | None = None) -> Batch:
 
 @retried
 def prune_events(*, size: int, after: Key | None = None) -> Batch:
-    """Remove a batch of ``old_events()``, of ``size`` rows at most.
-
-    Those without a proof come first, by their keys; then each chain, by its name.
-    """
-    if isinstance(after, str):
-        return _prune_chain(int(after), size=size)
+    """Remove a batch of ``old_events()``, of ``size`` rows at most."""
     with transaction.atomic(using=database()):
         _allow_deletion()
-        batch = _prune(old_events().filter(chain=None), size=size, after=after)
+        batch = _prune(old_events(), size=size, after=after)
         _forbid_deletion()
-    if batch.last is not None:
-        return batch
-    return Batch(removed=batch.removed, last=_next_chain())
+    return batch
 
 
 @retried
@@ -94,7 +83,7 @@ def prune_tokens(*, size: int, after: Key | None = None) -> Batch:
 
     Where it goes by the primary key, those among the next ``size`` rows.
     """
-    listings = expiry.blacklistings().using(database())
+    listings = blacklist.blacklistings()
     if _lie_alone(expired_tokens().model, listings.model):
         listed = listings.model._meta.get_field("token")
         removed, page = heap.remove(
@@ -103,7 +92,7 @@ def prune_tokens(*, size: int, after: Key | None = None) -> Batch:
         return Batch(removed=removed, last=page)
     # Among all rows: SimpleJWT has no index of ``expires_at``, so to look for the next ones that
     # have run out could mean to read the whole table for each batch.
-    last = _last_key(expiry.recorded().using(database()), size=size, after=after)
+    last = _last_key(blacklist.outstanding(), size=size, after=after)
     expired = _between(expired_tokens(), after=after, last=last)
     # By the same range: a shorter way than from each token to what blacklists it.
     listings = _between(listings, "token", after=after, last=last)
@@ -130,63 +119,8 @@ def _is_pointed_at(model: type[Model], known: type[Model] | None) -> bool:
     return bool(pointing - {known})
 
 
-def _prune_chain(number: int, *, size: int) -> Batch:
-    """Remove the oldest entries of a chain, and note in it where that came to."""
-    removed = 0
-    with transaction.atomic(using=database()):
-        chain = _lock(AuditChain.objects.using(database()).filter(pk=number)).first()
-        if chain is not None and (newest := _last_old(chain, size)) is not None:
-            entries = LogoutEvent.objects.using(database()).filter(chain=chain.pk)
-            _allow_deletion()
-            removed = _remove(entries.filter(number__gt=chain.pruned, number__lte=newest.number))
-            _forbid_deletion()
-            was_marked = chains.is_marked(chain)
-            chain.pruned, chain.pruned_seal = cast("int", newest.number), newest.seal
-            if was_marked:
-                chains.mark(chain)
-            else:
-                # What somebody did to the chain stays to be seen.
-                chain.mark = ""
-            chain.save(using=database(), update_fields=["pruned", "pruned_seal", "mark"])
-    # A shorter batch was the last of its chain, or somebody holds what comes next.
-    return Batch(removed=removed, last=_next_chain(number if removed == size else number + 1))
-
-
-def _last_old(chain: AuditChain, size: int) -> LogoutEvent | None:
-    """Return the last of the next entries of a chain that are old, and that nobody holds."""
-    entries = LogoutEvent.objects.using(database()).filter(chain=chain.pk, number__gt=chain.pruned)
-    page = list(entries.order_by("number", "pk").only("number", "seal")[:size])
-    if not page:
-        return None
-    old = old_events().filter(chain=chain.pk, number__gt=chain.pruned, number__lte=page[-1].number)
-    free = set(_lock(old).values_list("pk", flat=True))
-    last = None
-    for event in takewhile(lambda event: event.pk in free, page):
-        last = event
-    return last
-
-
-def _lock(rows: QuerySet[M]) -> QuerySet[M]:
-    """Lock what nobody else holds; elsewhere than on PostgreSQL all of it."""
-    return rows.select_for_update(skip_locked=connections[database()].vendor == "postgresql")
-
-
-def _next_chain(first: int = 0) -> str | None:
-    """Return the name of the next chain that begins with an old entry."""
-    entries = LogoutEvent.objects.filter(chain=OuterRef("pk"), number__gt=OuterRef("pruned"))
-    oldest = entries.order_by("number", "pk").values("pk")[:1]
-    found = (
-        AuditChain.objects.using(database())
-        .filter(pk__gte=first)
-        .annotate(oldest=Subquery(oldest))
-        .filter(Exists(old_events().filter(pk=OuterRef("oldest"))))
-    )
-    number = found.order_by("pk").values_list("pk", flat=True).first()
-    return None if number is None else str(number)
-
-
 def _allow_deletion() -> None:
-    """Tell PostgreSQL, which guards the record, that this transaction prunes it (migration 0006).
+    """Tell PostgreSQL, which guards the record, that this transaction prunes it (migration 0002).
 
     Only this one: what else uses the connection later is refused as before.
     """
@@ -201,7 +135,7 @@ def _forbid_deletion() -> None:
 def _set_pruning(state: str) -> None:
     if connections[database()].vendor == "postgresql":
         with connections[database()].cursor() as cursor:
-            cursor.execute("SELECT set_config('accounts.pruning', %s, true)", [state])
+            cursor.execute("SELECT set_config('drf_logout.pruning', %s, true)", [state])
 
 
 def _prune(doomed: QuerySet[Any], *, size: int, after: Key | None) -> Batch:

@@ -9,9 +9,9 @@ from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
 from django.core.signals import request_finished, request_started
-from django.db import IntegrityError, OperationalError, router, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
-from accounts.models import Session
+from accounts.models import database
 
 logger: Final = logging.getLogger(__name__)
 
@@ -19,11 +19,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 UNDONE_SQLSTATES: Final = {"40001", "40P01"}  # serialization failure, deadlock
-
-
-def database() -> str:
-    """Return the alias of the database that the logins are in."""
-    return router.db_for_write(Session)
 
 
 def retried(service: Callable[P, R]) -> Callable[P, R]:

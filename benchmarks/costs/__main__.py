@@ -220,7 +220,7 @@ def _logouts(client: Client, begun: Sequence[Login]) -> list[Callable[[], Answer
 def _entry_bytes(count: int) -> float:
     """Return what one entry of the record takes, with its indexes."""
     with connections["default"].cursor() as cursor:
-        cursor.execute("SELECT pg_total_relation_size('accounts_logoutevent')")
+        cursor.execute("SELECT pg_total_relation_size('drf_logout_logoutevent')")
         return round(float(cursor.fetchone()[0]) / count, 1)
 
 

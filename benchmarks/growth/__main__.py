@@ -20,9 +20,9 @@ from benchmarks.growth import rows
 from benchmarks.growth.server import Server, running
 
 TABLES = {
-    "login": "accounts_session",
+    "login": "drf_logout_session",
     "its outstanding token": "token_blacklist_outstandingtoken",
-    "entry of the record": "accounts_logoutevent",
+    "entry of the record": "drf_logout_logoutevent",
 }
 PEERS = {"Django session": 476, "SimpleJWT, each refresh": 624, "knox": 745, "allauth": 779}
 """Bytes of a row among a million, measured in the same way."""
@@ -67,8 +67,8 @@ def _measure(server: Server, sizes: list[int], rounds: int) -> dict[str, Any]:
         connection.execute("CREATE TABLE floor (id bigserial PRIMARY KEY, written_at timestamptz)")
         rows.add_users(connection)
         for growing, kinds in {"logins": ("logins", "tokens"), "record": ("events",)}.items():
-            connection.execute("TRUNCATE accounts_session, token_blacklist_blacklistedtoken,"
-                " token_blacklist_outstandingtoken, accounts_logoutevent")  # fmt: skip
+            connection.execute("TRUNCATE drf_logout_session, token_blacklist_blacklistedtoken,"
+                " token_blacklist_outstandingtoken, drf_logout_logoutevent")  # fmt: skip
             if growing == "record":
                 _add(connection, ("logins", "tokens"), 1, sizes[0], auth_hash)
             filled = 0
@@ -105,7 +105,7 @@ def _add(
 def _restore(connection: psycopg.Connection[Any], logins: int, auth_hash: str) -> None:
     """Put back the few logins, some of which have been refreshed or have ended."""
     connection.execute(
-        "TRUNCATE accounts_session, token_blacklist_blacklistedtoken,"
+        "TRUNCATE drf_logout_session, token_blacklist_blacklistedtoken,"
         " token_blacklist_outstandingtoken"
     )
     _add(connection, ("logins", "tokens"), 1, logins, auth_hash)

@@ -75,7 +75,7 @@ def _refresh_token(number: int) -> Any:
     token = RefreshToken()
     token["sub"] = str(rows.user_id(number))
     token["jti"] = rows.jti(number)
-    bind(token, sid=rows.sid(number), version=0)
+    bind(token, rows.sid(number))
     return token
 
 

@@ -79,7 +79,7 @@ def _measure(server: Server, number: int) -> dict[str, Any]:
 def _fill(connection: psycopg.Connection[Any], number: int, *kinds: str) -> None:
     """Fill the tables anew with what ran out yesterday, and give PostgreSQL time to settle."""
     connection.execute(
-        "TRUNCATE accounts_session, token_blacklist_outstandingtoken,"
+        "TRUNCATE drf_logout_session, token_blacklist_outstandingtoken,"
         " token_blacklist_blacklistedtoken"
     )
     for kind in kinds:

@@ -26,14 +26,15 @@ FROM generate_series(1, %(users)s::int) AS n
 """
 
 _VERSIONS = """
-INSERT INTO accounts_tokenversion (user_id, version)
+INSERT INTO drf_logout_tokenversion (user_id, version)
 SELECT 1000 + n, 0 FROM generate_series(1, %(users)s::int) AS n
 """
 
 # Seen in the next hour, so that a request writes nothing, however long the filling takes.
 _LOGINS = """
-INSERT INTO accounts_session (session_key, session_data, expire_date, sid, user_id, kind, auth_hash,
-    authenticated_at, last_seen_at, ip_address, user_agent, refresh_jti, previous_refresh_jti,
+INSERT INTO drf_logout_session (session_key, session_data, expire_date, sid, user_id, kind,
+    auth_hash, authenticated_at, last_seen_at, ip_address, user_agent,
+    refresh_jti, previous_refresh_jti,
     rotated_at)
 SELECT md5('sid' || n), '', %(expires)s, md5('sid' || n)::uuid, 1001 + n %% %(users)s::int, 'token',
     %(hash)s, %(expires)s - interval '14 days',
@@ -51,7 +52,7 @@ FROM generate_series(%(first)s::int, %(last)s::int) AS n
 """
 
 _EVENTS = """
-INSERT INTO accounts_logoutevent (occurred_at, user_id, username, initiator, reason, scope,
+INSERT INTO drf_logout_logoutevent (occurred_at, user_id, username, initiator, reason, scope,
     session_id, token_jti, sessions_ended, tokens_revoked, ip_address, user_agent, request_id,
     chain, number, seal, digest)
 SELECT now() - (%(rows)s::int - n) * interval '30 days' / %(rows)s::int, 1001 + n %% %(users)s::int,

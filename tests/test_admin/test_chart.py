@@ -16,7 +16,7 @@ from accounts.models import LogoutEvent
 
 pytestmark = pytest.mark.django_db
 
-LIST = "/admin/accounts/logoutevent/"
+LIST = "/admin/drf_logout/logoutevent/"
 
 
 @pytest.fixture
@@ -152,14 +152,14 @@ def test_a_reason_that_is_not_known_any_more_is_drawn_too(noon, drawn, record):
     figure = drawn()
 
     assert legend(figure) == ["Of <old> 1"]
-    assert figure.find("svg/rect").get("class") == "accounts-chart-unknown"
+    assert figure.find("svg/rect").get("class") == "drf-logout-chart-unknown"
 
 
 def test_every_reason_has_a_colour(client):
-    style = b"".join(client.get("/static/accounts/admin/lists.css").streaming_content).decode()
+    style = b"".join(client.get("/static/drf_logout/admin/lists.css").streaming_content).decode()
 
     for reason in [*LogoutEvent.Reason.values, "unknown"]:
-        assert f".accounts-chart-{reason} {{ fill: #" in style
+        assert f".drf-logout-chart-{reason} {{ fill: #" in style
 
 
 def test_the_page_loads_the_style_and_the_chart_needs_no_script(noon, admin_client, record):
@@ -168,7 +168,7 @@ def test_the_page_loads_the_style_and_the_chart_needs_no_script(noon, admin_clie
     page = admin_client.get(LIST).content.decode()
     figure = re.search(r"<figure.*?</figure>", page, re.DOTALL)[0]
 
-    assert '<link href="/static/accounts/admin/lists.css"' in page
+    assert '<link href="/static/drf_logout/admin/lists.css"' in page
     assert "script" not in figure
     assert not re.search(r"\s(style|on\w+)=", figure)
 

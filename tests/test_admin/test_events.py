@@ -20,7 +20,7 @@ from accounts.services import Scope
 
 pytestmark = pytest.mark.django_db
 
-LIST = "/admin/accounts/logoutevent/"
+LIST = "/admin/drf_logout/logoutevent/"
 
 
 @pytest.fixture
@@ -53,12 +53,12 @@ def periods(admin_client):
 
 def test_the_record_can_only_be_looked_at(browser, record):
     event = record()
-    change = reverse("admin:accounts_logoutevent_change", args=[event.pk])
+    change = reverse("admin:drf_logout_logoutevent_change", args=[event.pk])
     data = {"username": "eve", "scope": "global", "reason": "logout", "initiator": "user"}
 
     assert browser.get(LIST).status_code == 200
     assert browser.get(change).status_code == 200
-    for path in (f"{LIST}add/", reverse("admin:accounts_logoutevent_delete", args=[event.pk])):
+    for path in (f"{LIST}add/", reverse("admin:drf_logout_logoutevent_delete", args=[event.pk])):
         assert browser.get(path).status_code == 403
         assert browser.post(path, data | {"post": "yes"}).status_code == 403
     assert browser.post(change, data).status_code == 403

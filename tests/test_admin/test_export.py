@@ -21,7 +21,7 @@ from accounts.models import LogoutEvent
 
 pytestmark = pytest.mark.django_db
 
-LIST = "/admin/accounts/logoutevent/"
+LIST = "/admin/drf_logout/logoutevent/"
 CSV, JSON = f"{LIST}export/csv/", f"{LIST}export/jsonl/"
 MOMENT = datetime(2026, 3, 1, 12, 30, 15, 42, tzinfo=UTC)
 

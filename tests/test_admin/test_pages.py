@@ -14,7 +14,7 @@ from tests.http import PASSWORD
 pytestmark = pytest.mark.django_db(transaction=True)
 
 EVENTS, SESSIONS, USERS = (
-    f"/admin/{name}/" for name in ("accounts/logoutevent", "accounts/session", "auth/user")
+    f"/admin/{name}/" for name in ("drf_logout/logoutevent", "accounts/session", "auth/user")
 )
 
 
@@ -58,14 +58,14 @@ def test_the_chart_is_drawn_for_everybody(enter, finds_nothing, shoot, record, w
 
     page.goto(EVENTS)
 
-    chart = page.locator(".accounts-chart > svg")
+    chart = page.locator(".drf-logout-chart > svg")
     assert chart.evaluate("node => node.getBoundingClientRect().width") > 200
     bars = chart.locator("rect")
     assert bars.count() == len(LogoutEvent.Reason.values)
     colours = bars.evaluate_all("nodes => nodes.map(node => getComputedStyle(node).fill)")
     assert len(set(colours)) == len(colours), "each reason has a colour of its own"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    finds_nothing(page, ".accounts-chart")
+    finds_nothing(page, ".drf-logout-chart")
     finds_nothing(page, ".object-tools")
     shoot(page, f"admin-events-{theme}-{width}")
 

@@ -19,7 +19,7 @@ from accounts.models import LogoutEvent, Session
 
 pytestmark = pytest.mark.django_db
 
-LIST = "/admin/accounts/session/"
+LIST = "/admin/drf_logout/session/"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 

@@ -29,11 +29,9 @@ from accounts import audit, services
 from accounts.api import contracts
 from accounts.api.contracts import Contract
 from accounts.api.serializers import JSONParser
-from accounts.authentication import FreshJWTAuthentication, InvalidToken
+from accounts.authentication import InvalidToken, JWTAuthentication
 from accounts.clients import ClientInfo
-from accounts.conf import conf
-from accounts.exceptions import TokenError
-from accounts.models import Session
+from accounts.exceptions import ReauthenticationRequired, TokenError
 from accounts.permissions import RecentlyAuthenticated
 
 
@@ -70,7 +68,7 @@ class ContractView(APIView):
     contract: Contract = contracts.V1
 
     http_method_names = ["get", "head", "post"]
-    authentication_classes: Any = (FreshJWTAuthentication,)  # Any: DRF declares no type for these
+    authentication_classes: Any = (JWTAuthentication,)  # Any: DRF declares no type for these
     permission_classes: Any = (IsAuthenticated,)
     parser_classes: Any = (JSONParser,)
     renderer_classes = (JSONRenderer,)
@@ -110,6 +108,8 @@ class ContractView(APIView):
         """Turn any exception into the contract's error."""
         if isinstance(exc, TokenError):
             exc = InvalidToken(exc)
+        elif isinstance(exc, ReauthenticationRequired):
+            exc = Refused(403, RecentlyAuthenticated.message, RecentlyAuthenticated.code)
         elif isinstance(exc, (BadRequest, SuspiciousOperation)):
             exc = ParseError()
         if isinstance(exc, APIException):
@@ -168,14 +168,6 @@ class ContractView(APIView):
             user_id=user_id,
             session_id=str(session_id) if session_id else None,
         )
-
-
-def require_recent_authentication(session: Session | None) -> None:
-    """Refuse a login that may not end others before it is re-authenticated (ASVS 7.5.2)."""
-    if "api" not in conf.reauthenticate_to_end_others:
-        return
-    if session is None or not session.recently_reauthenticated:
-        raise Refused(403, RecentlyAuthenticated.message, RecentlyAuthenticated.code)
 
 
 def validated(serializer_class: type[Serializer[Any]], request: Request) -> dict[str, str]:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY
+from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.auth.signals import user_logged_out
+from django.contrib.sessions.backends.base import SessionBase
+from django.utils.functional import SimpleLazyObject
 from rest_framework.exceptions import APIException, NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import audit, services, tokens
 from accounts.api import contracts
-from accounts.api.views.base import ContractView, Refused, require_recent_authentication
+from accounts.api.views.base import ContractView, Refused
 from accounts.authentication import EXPIRED, read_bearer
 from accounts.clients import clear_site_data
 from accounts.conf import conf
-from accounts.exceptions import TokenError, TokenExpired, TokenInvalid, TokenRevoked, UserInactive
-from accounts.models import User
+from accounts.exceptions import TokenError, TokenExpired, TokenInvalid, TokenRevoked
 from accounts.ratelimit import address_key, rate_limit
 from accounts.services import Scope
 from accounts.sessions import SessionStore
@@ -40,7 +42,7 @@ class LogoutView(ContractView):
     caller_id: str | None = None
     tokens_revoked = 0
     clears_site_data = False
-    presented: Sequence[LoginToken] = ()
+    sid: uuid.UUID | None = None
 
     def perform_authentication(self, request: Request) -> None:
         """Tell the states of a bearer apart; each has an answer of its own, none is needed yet."""
@@ -105,9 +107,12 @@ class LogoutView(ContractView):
         event = audit.Event.SESSION_LOGOUT
         if self.reason == TokenExpired.code:
             event = audit.Event.SESSION_EXPIRED
-        sid = self.presented[0].sid if self.presented else None
         log = partial(
-            self.log, action="logout", status=status, user_id=self.caller_id, session_id=sid
+            self.log,
+            action="logout",
+            status=status,
+            user_id=self.caller_id,
+            session_id=self.sid,
         )
         log(event)
         if self.tokens_revoked and status == 200:
@@ -137,57 +142,34 @@ class LogoutView(ContractView):
         return token
 
     def _log_out(
-        self,
-        request: Request,
-        bearer: AccessToken,
-        named: LoginToken | None,
-        scope: Scope,
+        self, request: Request, bearer: AccessToken, named: LoginToken | None, scope: Scope
     ) -> None:
-        """Find who asks, end what they ask for, and tell Django."""
-        proof = named if isinstance(self.bearer, TokenExpired) and named else bearer
-        session = None
-        try:
-            login = services.find_login(token=proof)
-            user, session = login.user, login.session
-        except UserInactive as error:
-            user = cast("User", error.user)
-        if named is not None and named.version != tokens.version_of(user):
-            raise TokenRevoked
-        if named is None or proof is named:
-            self.presented = [proof]
-        elif named.sid is None:
-            self.presented = [named] if bearer.sid else [named, bearer]
-        elif named.sid == bearer.sid:
-            # The bearer's own: also where a refresh beside this request has replaced the token.
-            self.presented = [bearer, named]
-        else:
-            self.presented = [named]
-        if scope is not Scope.SESSION or self.presented[0].sid != proof.sid:
-            try:
-                require_recent_authentication(session)
-            except Refused:
-                if tokens.is_standing(self.presented[0], user):
-                    raise
-                raise TokenRevoked from None
-        session_key = _own_session_key(request, user)
+        """End what is asked for, and tell Django."""
+        proof = named if named and isinstance(self.bearer, TokenExpired) else bearer
+        self.sid = (named or proof).sid
+        session = _browser_login(request)
         result = services.log_out(
-            user=user,
-            presented=self.presented,
+            proof=proof,
+            named=named,
             scope=scope,
             client=self.client,
-            session=session if self.presented[0].sid == proof.sid else None,
-            session_key=session_key,
+            session_key=(session.session_key or "") if session else "",
         )
         if not result.events:
             self.reason = "already_ended"
             return
         self.reason, self.tokens_revoked = "logout", result.tokens_revoked
-        if session_key:
+        event = result.events[0]
+        # Read when somebody asks, as Django's own logout hands it on.
+        user: Any = SimpleLazyObject(lambda: event.user)
+        if session and session[SESSION_KEY] == get_user_model()._meta.pk.value_to_string(user):
             _drop_session(request)
         if scope is not Scope.OTHERS:
             own = named is None or named.sid == bearer.sid
             self.clears_site_data = own or scope is Scope.GLOBAL
-            user_logged_out.send_robust(sender=type(user), request=request._request, user=user)
+            user_logged_out.send_robust(
+                sender=get_user_model(), request=request._request, user=user
+            )
 
 
 class LogoutAllView(LogoutView):
@@ -197,14 +179,12 @@ class LogoutAllView(LogoutView):
     scope = Scope.GLOBAL
 
 
-def _own_session_key(request: Request, user: User) -> str:
-    """Return the key of the browser session that came along, if it is this user's."""
+def _browser_login(request: Request) -> SessionBase | None:
+    """Return the session of the cookie that came along, if somebody is logged in by it."""
     session = getattr(request._request, "session", None)
     if session is None or settings.SESSION_COOKIE_NAME not in request.COOKIES:
-        return ""
-    if session.get(SESSION_KEY) != user._meta.pk.value_to_string(user):
-        return ""
-    return session.session_key or ""
+        return None
+    return session if SESSION_KEY in session else None
 
 
 def _drop_session(request: Request) -> None:

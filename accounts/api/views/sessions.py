@@ -14,9 +14,10 @@ from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import audit, services, tokens
+from accounts import audit, services
 from accounts.api.contracts import timestamp
-from accounts.api.views.base import ContractView, require_recent_authentication
+from accounts.api.views.base import ContractView
+from accounts.logins import live_logins
 from accounts.models import Session, User
 from accounts.services import Cause
 from accounts.tokens import AccessToken
@@ -48,7 +49,7 @@ class SessionsView(ContractView):
     def get(self, request: Request) -> Response:
         """Return one page of them."""
         current = cast("AccessToken", request.auth).sid
-        logins = tokens.live_logins(cast("User", request.user)).defer("session_data")
+        logins = live_logins(cast("User", request.user)).defer("session_data")
         paginator = NewestFirst()
         page: list[Session] = paginator.paginate_queryset(logins, request, self) or []
         return paginator.get_paginated_response([_shown(session, current) for session in page])
@@ -71,9 +72,9 @@ class SessionView(ContractView):
         except ValueError as error:
             raise NotFound from error
         if self.sid != token.sid:
-            require_recent_authentication(token.session)
+            services.require_recent_authentication(token.session)
         result = services.end_sessions(
-            sessions=tokens.live_logins(cast("User", request.user)).filter(sid=self.sid),
+            sessions=live_logins(cast("User", request.user)).filter(sid=self.sid),
             cause=Cause(client=self.client),
         )
         if not result.events:

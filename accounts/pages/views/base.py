@@ -21,7 +21,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.generic.base import ContextMixin
 from django.views.generic.edit import FormMixin
 
-from accounts import audit, services, tokens
+from accounts import audit, logins, services
 from accounts.clients import ClientInfo, clear_site_data
 from accounts.exceptions import TokenRevoked
 from accounts.models import Session, SessionQuerySet, User
@@ -114,7 +114,7 @@ class MemberMixin(PageMixin, AccessMixin):
         try:
             return super().answer(request, *args, **kwargs)
         except Http404:
-            return render(request, "accounts/not_found.html", {"view": self}, status=404)
+            return render(request, "drf_logout/not_found.html", {"view": self}, status=404)
         except (TokenRevoked, SessionInterrupted):
             # The login ended while the request ran.
             request.session.flush()
@@ -128,7 +128,7 @@ class MemberMixin(PageMixin, AccessMixin):
 
     def live_logins(self) -> SessionQuerySet:
         """Return the user's logins that would be accepted now."""
-        return tokens.live_logins(cast("User", self.request.user)).defer("session_data")
+        return logins.live_logins(cast("User", self.request.user)).defer("session_data")
 
     def device(self, session: Session) -> Device:
         """Return a login in words."""

@@ -21,7 +21,7 @@ class LoginPage(PasswordMixin, LoginView):
     """Log in."""
 
     authentication_form = LoginForm
-    template_name = "accounts/login.html"
+    template_name = "drf_logout/login.html"
     redirect_authenticated_user = True
 
 
@@ -29,7 +29,7 @@ class LoginPage(PasswordMixin, LoginView):
 class LogoutPage(PageMixin, TemplateView):
     """End this login; for who has none, it has ended already."""
 
-    template_name = "accounts/logout.html"
+    template_name = "drf_logout/logout.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Ask."""
@@ -46,8 +46,8 @@ class ReauthenticatePage(PasswordMixin, MemberMixin, RedirectURLMixin, FormView)
     """Prove that it is still you, and go on to ``next``."""
 
     form_class = PasswordForm
-    template_name = "accounts/reauthenticate.html"
-    next_page = "accounts_pages:sessions"
+    template_name = "drf_logout/reauthenticate.html"
+    next_page = "drf_logout_pages:sessions"
 
     def get_form_kwargs(self) -> dict[str, Any]:
         """Add whose password it is."""

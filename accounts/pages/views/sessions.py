@@ -23,7 +23,7 @@ from accounts.pages.forms import PasswordForm
 from accounts.pages.notices import leave_notice
 from accounts.pages.views.base import MemberMixin, PasswordMixin, leave
 
-SESSIONS: Final = "accounts_pages:sessions"
+SESSIONS: Final = "drf_logout_pages:sessions"
 NAMED: Final = 10
 """So many logins are named where several are about to end."""
 
@@ -31,7 +31,7 @@ NAMED: Final = 10
 class SessionsPage(MemberMixin, ListView):  # type: ignore[type-arg] # not generic at run time
     """The logins of a user: this one first, then the newest."""
 
-    template_name = "accounts/sessions.html"
+    template_name = "drf_logout/sessions.html"
     paginate_by = 20
 
     def get_queryset(self) -> SessionQuerySet:
@@ -94,7 +94,7 @@ class EndPage(PasswordMixin, MemberMixin, FormView, ABC):  # type: ignore[type-a
 class EndSessionPage(EndPage):
     """End one login."""
 
-    template_name = "accounts/end_session.html"
+    template_name = "drf_logout/end_session.html"
 
     @cached_property
     def named(self) -> Device:
@@ -124,7 +124,7 @@ class EndSessionPage(EndPage):
 class EndOthersPage(EndPage):
     """End all logins but this one."""
 
-    template_name = "accounts/end_others.html"
+    template_name = "drf_logout/end_others.html"
 
     def logins(self) -> SessionQuerySet:
         """Return the others."""
@@ -146,7 +146,7 @@ class EndOthersPage(EndPage):
 class EndAllPage(EndPage):
     """End every login, this one too."""
 
-    template_name = "accounts/end_all.html"
+    template_name = "drf_logout/end_all.html"
 
     def logins(self) -> SessionQuerySet:
         """Return all of them."""

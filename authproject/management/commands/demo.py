@@ -31,7 +31,7 @@ Paste this into another terminal.
   curl -i {api}/user -H "Authorization: Bearer $TOKEN"
 
 Your devices, on a page: {site}/account/sessions (user {email}, password {password})
-The record of it: {site}/admin/accounts/logoutevent/ (user admin, password {admin_password})
+The record of it: {site}/admin/drf_logout/logoutevent/ (user admin, password {admin_password})
 Ctrl-C stops.
 """
 

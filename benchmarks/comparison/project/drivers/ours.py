@@ -39,7 +39,7 @@ def _begin(user: User) -> tuple[Session, OutstandingToken, Login]:
     sid = uuid.uuid4()
     token = tokens.RefreshToken()
     token[api_settings.USER_ID_CLAIM] = str(user.pk)
-    tokens.bind(token, sid=sid, version=0)
+    tokens.bind(token, sid)
     session = Session(
         session_key=sid.hex,
         sid=sid,

@@ -1,0 +1,207 @@
+"""From a verified token to its login: one SELECT."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, NamedTuple, cast
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db import connections
+from django.db.models import Model, OuterRef, QuerySet, Value
+from rest_framework_simplejwt.settings import api_settings
+from rest_framework_simplejwt.utils import get_md5_hash_password
+
+from accounts.blacklist import blacklisted
+from accounts.exceptions import (
+    CredentialsChanged,
+    LoginRevoked,
+    LoginRunOut,
+    TokenReused,
+    TokenRevoked,
+    UserInactive,
+)
+from accounts.models import Session, SessionQuerySet, TokenVersion, User, database, password_hashes
+from accounts.tokens import LoginToken, RefreshToken
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Login:
+    """A live login: whose it is, its row (none for plain SimpleJWT's) and its token."""
+
+    user: User
+    session: Session | None
+    token: LoginToken
+
+
+def find_login(token: LoginToken) -> Login:
+    """Find the live login of a verified token, in one SELECT.
+
+    Alive means: the login's row stands and has not run out, the user is active, and the password is
+    still that of the log-in. A refresh token has to be the current one, and not on SimpleJWT's
+    blacklist. Read from the primary database: a replica may not know yet that the login has ended.
+
+    Raises ``TokenRevoked`` if any of it does not hold. The row still stands where that is
+    ``LoginRunOut``, ``CredentialsChanged``, ``TokenReused`` (another refresh token has replaced
+    this one, and not just now), ``LoginRevoked`` or ``UserInactive`` (nothing but the user is the
+    matter).
+    """
+    if token.sid is None:
+        return _find_plain_login(token)
+    for_refresh = isinstance(token, RefreshToken)
+    session = _select(database(), for_refresh=for_refresh).get(token.sid)
+    if session is None:
+        raise TokenRevoked
+    user = cast("User", session.user)  # a token's login has one
+    if str(getattr(user, api_settings.USER_ID_FIELD)) != token.user_id:
+        raise TokenRevoked
+    if session.run_out_by is not None:
+        raise LoginRunOut(session)
+    if not session.fits(user):
+        raise CredentialsChanged(session)
+    if for_refresh:
+        if not session.refresh_jti:
+            raise TokenRevoked
+        if session.revoked:
+            raise LoginRevoked(session)
+        if token.jti != session.refresh_jti and not session.has_just_rotated(token.jti):
+            raise TokenReused(session)
+    if not is_allowed(user):
+        raise UserInactive(user)
+    return Login(user=user, session=session, token=token)
+
+
+class _Columns(NamedTuple):
+    """Where in a row the columns of a model stand."""
+
+    model: type[Model]
+    names: list[str]
+    place: slice
+
+    @classmethod
+    def of(cls, part: Any, select: Any) -> _Columns:
+        places = part["select_fields"]
+        place = slice(places[0], places[-1] + 1)
+        return cls(part["model"], [column[0].target.attname for column in select[place]], place)
+
+    def instance(self, using: str, row: list[Any]) -> Any:
+        return self.model.from_db(using, self.names, row[self.place])
+
+
+class _Select:
+    """The SELECT of a login and its user, which the ORM writes once.
+
+    Writing it takes the ORM longer than running it takes the database.
+    """
+
+    # Any, here and above: Django gives no public types to its compilers, nor to what they read.
+
+    def __init__(self, rows: QuerySet[Session], using: str) -> None:
+        self._using = using
+        compiler: Any = rows.query.get_compiler(using=using)
+        self._sql, self._params = compiler.as_sql()
+        self._converters = compiler.get_converters([column for column, *_ in compiler.select])
+        session = compiler.klass_info
+        self._session = _Columns.of(session, compiler.select)
+        self._user = _Columns.of(session["related_klass_infos"][0], compiler.select)
+        self._revoked = compiler.annotation_col_map["is_listed"]
+
+    def get(self, sid: uuid.UUID) -> Session | None:
+        """Return the login with this ``sid``, if there is one."""
+        connection = connections[self._using]
+        place, value = (_SID.get_db_prep_value(v, connection) for v in (_PLACE, sid))
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql, [value if p == place else p for p in self._params])
+            found = cursor.fetchone()
+        if found is None:
+            return None
+        row = list(found)
+        for column, (converters, expression) in self._converters.items():
+            for convert in converters:
+                row[column] = convert(row[column], expression, connection)
+        session: Session = self._session.instance(self._using, row)
+        session.user = self._user.instance(self._using, row)
+        session.revoked = bool(row[self._revoked])
+        return session
+
+
+_SID: Final = Session._meta.get_field("sid")
+_PLACE: Final = uuid.UUID(int=0)
+"""What the ``sid`` takes the place of."""
+
+
+@cache
+def _select(using: str, *, for_refresh: bool) -> _Select:
+    # What stock code has blacklisted ends a login by a signal, which ``bulk_create()`` does not
+    # send: a refresh asks.
+    revoked = blacklisted(OuterRef("refresh_jti")) if for_refresh else Value(value=False)
+    rows = Session.objects.token(_PLACE).select_related("user").defer("session_data")
+    return _Select(rows.annotate(is_listed=revoked), using)
+
+
+def _find_plain_login(token: LoginToken) -> Login:
+    """As ``find_login()``, for a token that plain SimpleJWT minted: it has no row."""
+    users = get_user_model()._default_manager.using(database()).select_related("token_version")
+    try:
+        user = users.get(~blacklisted(token.jti), **{api_settings.USER_ID_FIELD: token.user_id})
+    except (get_user_model().DoesNotExist, ValueError, ValidationError) as error:
+        # The last two: an id from before the host changed the type of its user's key.
+        raise TokenRevoked from error
+    if token.issued_at < version_of(user):
+        raise TokenRevoked
+    if api_settings.CHECK_REVOKE_TOKEN and token.password_hash != get_md5_hash_password(
+        user.password
+    ):
+        raise TokenRevoked
+    if not is_allowed(user):
+        raise UserInactive(user)
+    return Login(user=user, session=None, token=token)
+
+
+def may_be_recorded(token: LoginToken) -> bool:
+    """Whether SimpleJWT's own code may put a token on record that it has minted or is to revoke.
+
+    A refresh token of a login has to be its current one: a rotation that knows nothing of the login
+    could outlive it. A plain one has to count still: rotated, it would be younger than what has
+    ended it.
+    """
+    if not isinstance(token, RefreshToken):
+        return True
+    if token.sid is not None:
+        return Session.objects.primary().token(token.sid).filter(refresh_jti=token.jti).exists()
+    owner = {f"user__{api_settings.USER_ID_FIELD}": token.user_id}
+    versions = TokenVersion.objects.using(database()).filter(version__gt=token.issued_at)
+    return not versions.filter(**owner).exists()
+
+
+def is_allowed(user: User) -> bool:
+    """Whether a user may log in at all: active, and by SimpleJWT's ``USER_AUTHENTICATION_RULE``."""
+    return bool(user.is_active and api_settings.USER_AUTHENTICATION_RULE(user))
+
+
+def named_login(token: LoginToken, user: User) -> SessionQuerySet:
+    """Return the row of the user's login that a token names; none if the token is revoked.
+
+    ``find_login()`` for a statement that changes the row: a token that proves nothing any more
+    ends nothing.
+    """
+    if token.sid is None:
+        return Session.objects.none()
+    sessions = live_logins(user).token(token.sid)
+    return sessions.refreshed_by(token.jti) if isinstance(token, RefreshToken) else sessions
+
+
+def live_logins(user: User) -> SessionQuerySet:
+    """Return the user's logins that would be accepted now, by browser and by token."""
+    logins = Session.objects.primary().of(user).alive()
+    return logins.filter(auth_hash__in=password_hashes(user))
+
+
+def version_of(user: User) -> int:
+    """Return the second from which on the user's plain tokens count."""
+    try:
+        return user.token_version.version
+    except TokenVersion.DoesNotExist:
+        return 0
