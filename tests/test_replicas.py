@@ -410,7 +410,7 @@ def test_with_users_read_from_the_primary_it_is_wrong(replicate, settings, user,
 
 
 @pytest.mark.parametrize(
-    ("users", "told"), [("ReadReplica", ["drf_logout.W008"]), ("ReadReplicaButUsers", [])]
+    ("users", "told"), [("ReadReplica", ["drf_logout.W007"]), ("ReadReplicaButUsers", [])]
 )
 def test_users_that_are_read_from_a_replica_are_told(settings, users, told):
     settings.DATABASE_ROUTERS = [f"{__name__}.{users}"]
