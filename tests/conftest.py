@@ -17,6 +17,7 @@ from accounts.clients import ClientInfo
 from accounts.conf import conf
 from accounts.models import Session
 from accounts.outage import Budget, Outage
+from accounts.services import statements
 from tests.http import PASSWORD, Clients
 
 pytest_plugins = ["tests.chromium", "tests.servers"]
@@ -78,9 +79,11 @@ def after_grace(db):
     return wait
 
 
-@pytest.fixture
-def way():
-    """The way to end and to refresh a login."""
+@pytest.fixture(params=["in one statement", "step by step"])
+def way(request, monkeypatch):
+    """Both ways to end and to refresh a login; only PostgreSQL has the first one."""
+    if request.param == "step by step":
+        monkeypatch.setattr(statements, "are_possible", lambda: False)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken as SimpleJWTAccessToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
-from accounts import services, tokens
+from accounts import blacklist, logins, services, tokens
 from accounts.authentication import InvalidToken, JWTAuthentication
 from accounts.exceptions import TokenReused, TokenRevoked
 from accounts.models import Session, TokenVersion
@@ -126,8 +126,8 @@ def version_raised(user, phone):
 
 
 def access_blacklisted(user, phone):
-    tokens.record(user, phone.access)
-    tokens.blacklist_jtis(phone.access.jti)
+    blacklist.record(user, phone.access)
+    blacklist.blacklist_jtis(phone.access.jti)
 
 
 def refresh_blacklisted(user, phone):
@@ -177,12 +177,12 @@ def test_the_access_token_of_an_ended_login_is_refused(client, is_in, user, phon
 
 @pytest.mark.parametrize("end", [end for end in ENDS if end is not access_blacklisted])
 def test_the_refresh_token_of_an_ended_login_is_revoked(user, phone, end):
-    assert tokens.find_login(phone.refresh).user == user
+    assert logins.find_login(phone.refresh).user == user
 
     end(user, phone)
 
     with pytest.raises(TokenRevoked) as caught:
-        tokens.find_login(phone.refresh)
+        logins.find_login(phone.refresh)
     assert not isinstance(caught.value, TokenReused)
 
 
@@ -206,14 +206,14 @@ def test_a_replaced_refresh_token_is_reused(phone):
     Session.objects.update(refresh_jti="newer")
 
     with pytest.raises(TokenReused):
-        tokens.find_login(phone.refresh)
+        logins.find_login(phone.refresh)
 
 
 def test_a_refresh_token_of_a_login_without_one_is_revoked(phone):
     Session.objects.update(refresh_jti="")
 
     with pytest.raises(TokenRevoked) as caught:
-        tokens.find_login(phone.refresh)
+        logins.find_login(phone.refresh)
     assert not isinstance(caught.value, TokenReused)
 
 
@@ -228,8 +228,8 @@ def test_the_tokens_of_plain_simplejwt_die_with_their_user(is_in, user, phone, p
 
 def test_a_blacklisted_token_of_plain_simplejwt_is_refused(is_in, user, plain):
     token = tokens.decode_access(str(plain.access_token))
-    tokens.record(user, token)
-    tokens.blacklist_jtis(token.jti)
+    blacklist.record(user, token)
+    blacklist.blacklist_jtis(token.jti)
 
     assert not is_in(token)
     assert is_in(plain.access_token)

@@ -13,7 +13,7 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
-from accounts import services, tokens
+from accounts import logins, services, tokens
 from accounts.exceptions import TokenRevoked
 from accounts.models import LogoutEvent, Session
 from accounts.services import Cause, Initiator, Reason, Scope
@@ -121,8 +121,8 @@ def rotate(refresh):
 def test_a_rotation_by_simplejwt_goes_on_with_the_same_login(phone, device):
     successor = rotate(SimpleJWTRefreshToken(str(phone.refresh)))
 
-    assert tokens.find_login(successor).session.sid == phone.refresh.sid
-    assert tokens.find_login(phone.access).session.refresh_jti == successor.jti
+    assert logins.find_login(successor).session.sid == phone.refresh.sid
+    assert logins.find_login(phone.access).session.refresh_jti == successor.jti
     assert OutstandingToken.objects.get(jti=successor.jti).token == ""
     assert services.refresh(token=successor, client=device).refresh.sid == phone.refresh.sid
 
@@ -130,12 +130,12 @@ def test_a_rotation_by_simplejwt_goes_on_with_the_same_login(phone, device):
 def test_a_login_that_followed_a_rotation_ends_as_a_whole(user, phone, device):
     successor = rotate(SimpleJWTRefreshToken(str(phone.refresh)))
 
-    services.log_out(user=user, presented=[phone.access], scope=Scope.SESSION, client=device)
+    services.log_out(proof=phone.access, scope=Scope.SESSION, client=device)
 
     with pytest.raises(TokenError):
         SimpleJWTRefreshToken(str(successor))
     with pytest.raises(TokenRevoked):
-        tokens.find_login(successor)
+        logins.find_login(successor)
 
 
 @pytest.mark.parametrize("scope", Scope)
@@ -144,7 +144,7 @@ def test_a_rotation_by_simplejwt_that_a_logout_overtakes_is_refused(
 ):
     in_flight = SimpleJWTRefreshToken(str(laptop.refresh))
     presented = laptop if scope == Scope.SESSION else phone
-    services.log_out(user=user, presented=[presented.access], scope=scope, client=device)
+    services.log_out(proof=presented.access, scope=scope, client=device)
 
     with pytest.raises(TokenError):
         rotate(in_flight)
@@ -155,7 +155,7 @@ def test_a_rotation_by_simplejwt_that_a_logout_overtakes_is_refused(
 def test_the_rotation_of_a_plain_token_needs_no_login(user):
     successor = rotate(obtained(user))
 
-    assert tokens.find_login(successor).user == user
+    assert logins.find_login(successor).user == user
     assert not Session.objects.exists()
 
 

@@ -18,7 +18,7 @@ from rest_framework_simplejwt.views import (
     TokenVerifyView,
 )
 
-from accounts import services, tokens
+from accounts import logins, services, tokens
 from accounts.api.serializers import (
     FormParser,
     JSONParser,
@@ -185,7 +185,7 @@ def rotation(monkeypatch):
 
 
 def log_out(user, device, pair, scope=Scope.SESSION):
-    services.log_out(user=user, presented=[pair.access], scope=scope, client=device)
+    services.log_out(proof=pair.access, scope=scope, client=device)
 
 
 def test_simplejwts_view_begins_a_login_of_ours(post, is_in, user):
@@ -339,7 +339,7 @@ def test_a_login_that_simplejwts_view_blacklists_is_dead_for_us(post, is_in, pho
     assert not is_in(phone.access)
     assert is_in(laptop.access)
     with pytest.raises(TokenRevoked):
-        tokens.find_login(phone.refresh)
+        logins.find_login(phone.refresh)
     assert post("/refresh", refresh=str(phone.refresh)).status_code == 401
 
 

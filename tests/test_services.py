@@ -7,7 +7,6 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from accounts.services.recording import record_each
 from django.contrib.auth import get_user_model
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
@@ -19,12 +18,13 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
-from accounts import services, tokens
+from accounts import blacklist, logins, services, tokens
 from accounts.clients import ClientInfo
 from accounts.exceptions import NotReauthenticable, TokenReused, TokenRevoked
 from accounts.models import LogoutEvent, Session, TokenVersion
 from accounts.services import Cause, Initiator, LogoutResult, Reason, Scope
 from accounts.services.endings import end_outdated
+from accounts.services.record import record_each
 from accounts.services.transactions import _finish_request, after_request, retried
 from accounts.sessions import SessionStore, hash_key
 from accounts.signals import login_ended
@@ -62,8 +62,10 @@ def browser_key(client, user):
 @pytest.fixture
 def log_out(user, device):
     def run(*presented, scope=Scope.SESSION, **arguments):
-        arguments = {"user": user, "client": device} | arguments
-        return services.log_out(presented=presented, scope=scope, **arguments)
+        named = presented[1] if len(presented) > 1 else None
+        return services.log_out(
+            proof=presented[0], named=named, scope=scope, client=device, **arguments
+        )
 
     return run
 
@@ -83,7 +85,7 @@ def announced():
 def is_dead(token):
     """Whether a token is refused."""
     try:
-        tokens.find_login(token)
+        logins.find_login(token)
     except TokenRevoked:
         return True
     return False
@@ -128,8 +130,8 @@ def test_a_log_in_is_one_row_and_two_tokens(user, device):
     assert session.authenticated_at == session.last_seen_at
     assert (session.ip_address, session.user_agent) == ("192.0.2.7", "Phone/1")
     assert OutstandingToken.objects.get().jti == pair.refresh.jti
-    assert tokens.find_login(pair.access).session == session
-    assert tokens.find_login(pair.refresh).user == user
+    assert logins.find_login(pair.access).session == session
+    assert logins.find_login(pair.refresh).user == user
 
 
 def test_two_log_ins_of_a_user_are_two_logins(phone, laptop):
@@ -472,14 +474,14 @@ def test_a_token_of_no_login_has_no_rotation_to_follow(plain):
 
 
 def test_a_re_authentication_marks_its_own_login(user, phone, laptop):
-    services.reauthenticate(session=tokens.find_login(phone.access).session, user=user)
+    services.reauthenticate(session=logins.find_login(phone.access).session, user=user)
 
-    assert tokens.find_login(phone.access).session.recently_reauthenticated
-    assert not tokens.find_login(laptop.access).session.recently_reauthenticated
+    assert logins.find_login(phone.access).session.recently_reauthenticated
+    assert not logins.find_login(laptop.access).session.recently_reauthenticated
 
 
 def test_an_ended_login_is_not_re_authenticated(user, phone, log_out):
-    login = tokens.find_login(phone.access)
+    login = logins.find_login(phone.access)
     log_out(phone.access)
 
     with pytest.raises(TokenRevoked):
@@ -488,7 +490,7 @@ def test_an_ended_login_is_not_re_authenticated(user, phone, log_out):
 
 def test_a_login_without_a_row_is_not_re_authenticated(user, plain):
     with pytest.raises(NotReauthenticable):
-        services.reauthenticate(session=tokens.find_login(plain).session, user=user)
+        services.reauthenticate(session=logins.find_login(plain).session, user=user)
 
 
 # Logging out, with tokens of ours
@@ -532,7 +534,7 @@ def test_logging_out_of_refresh_tokens_lets_other_devices_run_out(phone, laptop,
     assert is_dead(phone.refresh)
     assert is_dead(laptop.refresh)
     assert not is_dead(laptop.access)
-    left = tokens.find_login(laptop.access).session.expire_date - timezone.now()
+    left = logins.find_login(laptop.access).session.expire_date - timezone.now()
     assert left <= timedelta(minutes=5)
     assert (result.sessions_ended, result.tokens_revoked) == (1, 3)
 
@@ -1017,10 +1019,10 @@ def test_a_user_model_without_an_address_of_its_own_is_searched_by_name(user, mo
 def test_a_login_that_simplejwt_ended_stays_dead_when_all_refresh_tokens_go(
     user, device, phone, laptop, is_in
 ):
-    tokens.blacklist_jtis(laptop.refresh.jti)
+    blacklist.blacklist_jtis(laptop.refresh.jti)
     assert not is_in(laptop.access)
 
-    services.log_out(user=user, presented=[phone.access], scope=Scope.REFRESH_TOKENS, client=device)
+    services.log_out(proof=phone.access, scope=Scope.REFRESH_TOKENS, client=device)
 
     assert not is_in(laptop.access)
 
@@ -1028,14 +1030,12 @@ def test_a_login_that_simplejwt_ended_stays_dead_when_all_refresh_tokens_go(
 def test_a_plain_token_that_is_revoked_ends_nothing_beside_another(user, device):
     plain = tokens.decode_refresh(str(SimpleJWTRefreshToken.for_user(user)))
     access = tokens.decode_access(str(plain.access_token))
-    tokens.blacklist_jtis(plain.jti)
+    blacklist.blacklist_jtis(plain.jti)
 
-    result = services.log_out(
-        user=user, presented=[plain, access], scope=Scope.SESSION, client=device
-    )
+    result = services.log_out(proof=plain, named=access, scope=Scope.SESSION, client=device)
 
     assert result.events == ()
-    assert not tokens.is_blacklisted(access)
+    assert not blacklist.is_blacklisted(access.jti)
 
 
 class NoReplica:
@@ -1054,7 +1054,7 @@ def test_what_decides_is_read_from_the_primary_database(
     assert client.get("/admin/login/").status_code == 200
 
     assert is_in(phone.access)
-    services.log_out(user=user, presented=[phone.access], scope=scope, client=device)
+    services.log_out(proof=phone.access, scope=scope, client=device)
 
     assert is_in(phone.access) == (scope == Scope.OTHERS)
 

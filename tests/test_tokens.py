@@ -15,7 +15,7 @@ from rest_framework_simplejwt.tokens import AccessToken as SimpleJWTAccessToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 from rest_framework_simplejwt.tokens import SlidingToken
 
-from accounts import tokens
+from accounts import blacklist, logins, tokens
 from accounts.exceptions import TokenExpired, TokenInvalid
 from accounts.models import Session
 from accounts.tokens import AccessToken, RefreshToken
@@ -228,8 +228,8 @@ def blacklisted(db):
 
 def test_recorded_tokens_have_a_row_without_the_token(user):
     refresh = RefreshToken()
-    tokens.record(user, refresh, refresh.access_token)
-    tokens.record(user, refresh)
+    blacklist.record(user, refresh, refresh.access_token)
+    blacklist.record(user, refresh)
 
     rows = OutstandingToken.objects.filter(user=user)
     assert rows.count() == 2
@@ -239,13 +239,13 @@ def test_recorded_tokens_have_a_row_without_the_token(user):
 
 def test_a_token_is_blacklisted_once(user, blacklisted):
     refresh, other = RefreshToken(), RefreshToken()
-    tokens.record(user, refresh, other)
-    assert not tokens.is_blacklisted(refresh)
+    blacklist.record(user, refresh, other)
+    assert not blacklist.is_blacklisted(refresh.jti)
 
-    assert tokens.blacklist_jtis(refresh.jti) == 1
-    assert tokens.blacklist_jtis(refresh.jti) == 0
+    assert blacklist.blacklist_jtis(refresh.jti) == 1
+    assert blacklist.blacklist_jtis(refresh.jti) == 0
 
-    assert tokens.is_blacklisted(refresh)
+    assert blacklist.is_blacklisted(refresh.jti)
     assert blacklisted() == {refresh.jti}
     assert abs(timezone.now() - BlacklistedToken.objects.get().blacklisted_at) < timedelta(
         seconds=10
@@ -253,28 +253,28 @@ def test_a_token_is_blacklisted_once(user, blacklisted):
 
 
 def test_a_token_that_was_never_recorded_is_not_blacklisted(user, blacklisted):
-    assert tokens.blacklist_jtis("unknown") == 0
+    assert blacklist.blacklist_jtis("unknown") == 0
     assert blacklisted() == set()
 
 
 def test_a_token_that_has_expired_is_passed_over_among_all_of_a_user(user, blacklisted):
     expired = RefreshToken()
     expired.set_exp(lifetime=-timedelta(seconds=1))
-    tokens.record(user, expired)
+    blacklist.record(user, expired)
 
-    assert tokens.blacklist_all(user) == 0
+    assert blacklist.blacklist_all(user) == 0
     assert blacklisted() == set()
 
 
 def test_all_tokens_of_a_user_are_blacklisted_but_the_one_to_keep(user, stranger, blacklisted):
     first, second, kept, foreign = (RefreshToken() for _ in range(4))
-    tokens.record(user, first, second, kept)
-    tokens.record(stranger, foreign)
+    blacklist.record(user, first, second, kept)
+    blacklist.record(stranger, foreign)
 
-    assert tokens.blacklist_all(user, keep=[kept.jti]) == 2
+    assert blacklist.blacklist_all(user, keep=[kept.jti]) == 2
     assert blacklisted() == {first.jti, second.jti}
 
-    assert tokens.blacklist_all(user) == 1
+    assert blacklist.blacklist_all(user) == 1
     assert blacklisted() == {first.jti, second.jti, kept.jti}
 
 
@@ -298,22 +298,22 @@ def test_the_raw_token_is_taken_out_of_a_row(user, phone, past):
 
 def test_a_token_names_its_own_login(user, phone, laptop):
     for token in (phone.access, phone.refresh):
-        assert tokens.named_login(token, user).get().sid == phone.refresh.sid
-    assert tokens.named_login(laptop.access, user).get().sid == laptop.refresh.sid
+        assert logins.named_login(token, user).get().sid == phone.refresh.sid
+    assert logins.named_login(laptop.access, user).get().sid == laptop.refresh.sid
 
 
 def test_a_token_of_plain_simplejwt_names_no_login(user, phone):
     plain = tokens.decode_refresh(str(SimpleJWTRefreshToken.for_user(user)))
 
-    assert not tokens.named_login(plain, user).exists()
+    assert not logins.named_login(plain, user).exists()
 
 
 def test_a_revoked_token_names_no_login(user, phone, laptop):
-    tokens.record(user, phone.access)
-    tokens.blacklist_jtis(phone.access.jti, laptop.refresh.jti)
+    blacklist.record(user, phone.access)
+    blacklist.blacklist_jtis(phone.access.jti, laptop.refresh.jti)
 
-    assert not tokens.named_login(phone.access, user).exists()
-    assert not tokens.named_login(laptop.refresh, user).exists()
+    assert not logins.named_login(phone.access, user).exists()
+    assert not logins.named_login(laptop.refresh, user).exists()
 
 
 def test_a_refresh_token_that_has_had_a_successor_for_a_while_names_no_login(
@@ -322,9 +322,9 @@ def test_a_refresh_token_that_has_had_a_successor_for_a_while_names_no_login(
     Session.objects.update(
         refresh_jti="newer", previous_refresh_jti=phone.refresh.jti, rotated_at=timezone.now()
     )
-    assert tokens.named_login(phone.refresh, user).exists()
+    assert logins.named_login(phone.refresh, user).exists()
 
     after_grace()
 
-    assert not tokens.named_login(phone.refresh, user).exists()
-    assert tokens.named_login(phone.access, user).exists()
+    assert not logins.named_login(phone.refresh, user).exists()
+    assert logins.named_login(phone.access, user).exists()
