@@ -41,13 +41,13 @@ def remove(
         # One that somebody else holds is passed over. Once locked, nobody else can keep it alive.
         .select_for_update(skip_locked=True)[:size]
     )
-    select, params = free.query.get_compiler(connection=connection).as_sql()
     cascade = "".join(
         f", referring{number} AS (DELETE FROM {quote(column.model._meta.db_table)}"  # noqa: S608 - names of columns
         f" WHERE {quote(str(column.column))} = ANY(ARRAY(SELECT key FROM gone)))"
         for number, column in enumerate(referring)
     )
     with transaction.atomic(using=doomed.db), connection.cursor() as cursor:
+        select, params = free.query.get_compiler(connection=connection).as_sql()
         cursor.execute(
             # ONLY: in another part of a table a place is another row's. And = ANY, for a join of
             # IN could lock the rows again and again.
