@@ -374,6 +374,35 @@ def test_a_login_that_is_used_in_the_same_moment_stays():
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
+def test_a_login_that_is_used_between_a_batch_s_look_and_its_lock_stays(monkeypatch):
+    """The statement reads what was committed before it began: that the login has run out."""
+    kept, _ = sessions(2, expire_date=ago(HOUR))
+    taken = threading.Event()
+    look = pruning.expired_sessions().extra(where=["pg_advisory_xact_lock(1) IS NOT NULL"])
+    monkeypatch.setattr(pruning, "expired_sessions", lambda: look)
+
+    def use():
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(1)")
+                Session.objects.filter(pk=kept.pk).update(expire_date=ago(-HOUR))
+                taken.set()
+                waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                while cursor.execute(waiting).fetchone() is None:
+                    pass
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        used = pool.submit(use)
+        assert taken.wait(60)
+        assert everything(pruning.prune_sessions) == [1]
+        used.result()
+    assert Session.objects.get() == kept
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("way", [None, "by_key"])
 def test_a_row_that_somebody_holds_is_left_for_the_next_run(request, way):
     if way:
