@@ -20,6 +20,7 @@ from accounts import blacklist, logins, services, tokens
 from accounts.authentication import InvalidToken, JWTAuthentication
 from accounts.exceptions import TokenReused, TokenRevoked
 from accounts.models import Session, TokenVersion
+from accounts.services import Cause
 
 pytestmark = pytest.mark.django_db
 
@@ -125,15 +126,6 @@ def version_raised(user, phone):
     TokenVersion.objects.raise_version(user)
 
 
-def access_blacklisted(user, phone):
-    blacklist.record(user, phone.access)
-    blacklist.blacklist_jtis(phone.access.jti)
-
-
-def refresh_blacklisted(user, phone):
-    SimpleJWTRefreshToken(str(phone.refresh)).blacklist()
-
-
 def row_of_another_user(user, phone):
     stranger = get_user_model().objects.create_user("mallory", password="password123")
     Session.objects.update(user=stranger, auth_hash=stranger.get_session_auth_hash())
@@ -154,9 +146,6 @@ ENDS = [
     user_deleted,
     password_changed,
     password_reset_by_query,
-    version_raised,
-    access_blacklisted,
-    refresh_blacklisted,
     row_of_another_user,
     row_of_a_browser,
     row_of_nobody,
@@ -175,7 +164,7 @@ def test_the_access_token_of_an_ended_login_is_refused(client, is_in, user, phon
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
-@pytest.mark.parametrize("end", [end for end in ENDS if end is not access_blacklisted])
+@pytest.mark.parametrize("end", ENDS)
 def test_the_refresh_token_of_an_ended_login_is_revoked(user, phone, end):
     assert logins.find_login(phone.refresh).user == user
 
@@ -184,15 +173,6 @@ def test_the_refresh_token_of_an_ended_login_is_revoked(user, phone, end):
     with pytest.raises(TokenRevoked) as caught:
         logins.find_login(phone.refresh)
     assert not isinstance(caught.value, TokenReused)
-
-
-def test_a_blacklisted_access_token_takes_no_other_down(is_in, user, phone):
-    other = tokens.decode_access(str(phone.refresh.access_token))
-
-    access_blacklisted(user, phone)
-
-    assert not is_in(phone.access)
-    assert is_in(other)
 
 
 def test_a_login_that_ends_leaves_the_other_device_in(is_in, user, phone, laptop):
@@ -357,7 +337,7 @@ def access(request, user, device):
 
 
 def test_the_use_of_an_ended_login_is_in_the_security_log(client, security_log, user, access):
-    TokenVersion.objects.raise_version(user)
+    services.end_all(user=user, cause=Cause())
 
     client.get("/user", headers={"Authorization": f"Bearer {access}", "User-Agent": "Phone/1"})
 

@@ -178,8 +178,10 @@ def _rotate_once(user: User, session: Session, token: RefreshToken) -> RefreshTo
     if rotate(user, session, token, successor, moment):
         return successor
     # The login has been refreshed or has ended, or its token was blacklisted.
-    overtaken = find_login(token=token).session
-    return tokens.rotated(token, cast("Session", overtaken))
+    overtaken = cast("Session", find_login(token=token).session)
+    if overtaken.refresh_jti == token.jti:
+        raise TokenRevoked  # it was blacklisted, and is that no more
+    return tokens.rotated(token, overtaken)
 
 
 def _rotate(
