@@ -31,6 +31,7 @@ from accounts.services.record import (
     Reason,
     Scope,
     record,
+    record_change,
     record_each,
 )
 from accounts.services.transactions import after_request, retried
@@ -71,7 +72,7 @@ def end_others(*, keep: Session, cause: Cause) -> LogoutResult:
     try:
         with transaction.atomic(using=database()):
             sessions_ended, tokens_revoked = delete_others(user, this, sid=keep.sid)
-            return record(
+            return record_change(
                 user=user,
                 scope=Scope.OTHERS,
                 cause=cause,
@@ -216,7 +217,7 @@ def password_changed(*, user: User) -> None:
     with transaction.atomic(using=database()):
         standing = Session.objects.of(user).values("refresh_jti")
         # Of logins without a row, which hold no hash of the password.
-        record(
+        record_change(
             user=user,
             scope=Scope.OTHERS,
             cause=Cause(reason=Reason.PASSWORD_CHANGED, initiator=Initiator.POLICY),
@@ -269,7 +270,7 @@ def user_deleted(*, user: User) -> LogoutResult:
 
 def _end_everything(user: User, reason: Reason) -> LogoutResult:
     sessions_ended, _ = Session.objects.of(user).delete()
-    return record(
+    return record_change(
         user=user,
         scope=Scope.GLOBAL,
         cause=Cause(reason=reason, initiator=Initiator.POLICY),

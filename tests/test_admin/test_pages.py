@@ -14,7 +14,7 @@ from tests.http import PASSWORD
 pytestmark = pytest.mark.django_db(transaction=True)
 
 EVENTS, SESSIONS, USERS = (
-    f"/admin/{name}/" for name in ("drf_logout/logoutevent", "accounts/session", "auth/user")
+    f"/admin/{name}/" for name in ("drf_logout/logoutevent", "drf_logout/session", "auth/user")
 )
 
 
