@@ -107,7 +107,7 @@ class JWTAuthentication(SimpleJWTAuthentication):
                 status=401,
                 client=ClientInfo.from_request(request),
                 user_id=token.user_id,
-                session_id=str(token.sid) if token.sid else None,
+                session_id=token.sid,
             )
             raise InvalidToken(error) from error
         token.session = login.session

@@ -180,15 +180,7 @@ class Conf:
         return value
 
     def _rate(self, name: str) -> Rate:
-        value = self._get(name)
-        match = (
-            re.fullmatch(r"([1-9]\d*)/([1-9]\d*)?([smhd])", value)
-            if isinstance(value, str)
-            else None
-        )
-        if match is None:
-            raise ValueError("must be a count and a period, as in '20/5m'")
-        return Rate(int(match[1]), int(match[2] or 1) * _PERIODS[match[3]])
+        return _rate(str(self._get(name)))
 
     def _get(self, name: str) -> Any:  # Any: what a host wrote is not known to have a type
         return getattr(settings, "ACCOUNTS", {}).get(name, DEFAULTS[name])
@@ -198,7 +190,17 @@ def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-@lru_cache(maxsize=8)  # the same few settings are read on every request
+# The same few settings are read on every request.
+
+
+@lru_cache(maxsize=8)
+def _rate(value: str) -> Rate:
+    if (match := re.fullmatch(r"([1-9]\d*)/([1-9]\d*)?([smhd])", value)) is None:
+        raise ValueError("must be a count and a period, as in '20/5m'")
+    return Rate(int(match[1]), int(match[2] or 1) * _PERIODS[match[3]])
+
+
+@lru_cache(maxsize=8)
 def _networks(values: tuple[str, ...]) -> frozenset[IPv4Network | IPv6Network | str]:
     return frozenset(v if v == UNIX_SOCKET else ip_network(v) for v in values)
 

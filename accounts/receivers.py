@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from django.db import transaction
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest
+from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
@@ -34,14 +36,17 @@ def on_outstanding_token(instance: OutstandingToken, **kwargs: Any) -> None:
 
     Raises SimpleJWT's ``TokenError``, which its views answer with 401.
     """
+    if _sid(instance) is not None:
+        return
     raw, instance.token = instance.token, ""
     try:
         token = tokens.decode(raw)
     except AccountsTokenError:
         return
-    # For on_token_blacklisted(), for which nothing else leads from an access token to its login.
-    instance.sid = token.sid  # type: ignore[attr-defined]
-    if not may_be_recorded(token):
+    if isinstance(token, tokens.AccessToken):
+        # Should it be blacklisted, nothing else leads from its row to its login.
+        instance.token = str(token.sid or "")
+    elif not may_be_recorded(token):
         raise TokenError("Token is blacklisted")
 
 
@@ -49,15 +54,17 @@ def on_outstanding_token(instance: OutstandingToken, **kwargs: Any) -> None:
 def on_token_blacklisted(instance: BlacklistedToken, **kwargs: Any) -> None:
     """End the login of a token that the host, or SimpleJWT's own code, revokes."""
     token = instance.token
-    end = partial(
-        services.token_blacklisted,
-        user_id=token.user_id,
-        jti=token.jti,
-        sid=getattr(token, "sid", None),
-    )
-    if token.user_id is not None:
-        # At once, it could wait for a refresh that waits for the row of this very token.
-        transaction.on_commit(end, using=services.database())
+    end = partial(services.token_blacklisted, user_id=token.user_id, jti=token.jti, sid=_sid(token))
+    # At once, it could wait for a refresh that waits for the row of this very token.
+    transaction.on_commit(end, using=services.database())
+
+
+def _sid(outstanding: OutstandingToken) -> uuid.UUID | None:
+    """Return the login that a recorded access token is of."""
+    try:
+        return uuid.UUID(outstanding.token)
+    except ValueError:
+        return None
 
 
 @receiver(pre_save, sender=Session)
@@ -117,15 +124,21 @@ def on_user_logged_in(request: HttpRequest | None, user: User, **kwargs: Any) ->
         if session.login is not None:
             # Django gives a session that was anonymous a new key, but not one of the same user.
             session.cycle_key()
-    _log(audit.Event.LOGIN_SUCCESS, client, action="login", reason="password", user_id=str(user.pk))
+    _log(audit.Event.LOGIN_SUCCESS, action="login", reason="password", client=client, user=user)
 
 
 @receiver(user_login_failed)
 def on_user_login_failed(request: HttpRequest | None = None, **kwargs: Any) -> None:
     """Log who could not log in; the name that was tried may be a password, so it is left out."""
-    if request is not None and not audit.is_taken_over(request):
-        client = ClientInfo.from_request(request)
-        _log(audit.Event.LOGIN_FAIL, client, action="login", reason="credentials", success=False)
+    # What is handed to authenticate() need not be a request at all.
+    if isinstance(request, HttpRequest | Request) and not audit.is_taken_over(request):
+        audit.log(
+            audit.Event.LOGIN_FAIL,
+            action="login",
+            reason="credentials",
+            success=False,
+            client=ClientInfo.from_request(request),
+        )
 
 
 @receiver(user_logged_out)
@@ -139,15 +152,21 @@ def on_user_logged_out(request: HttpRequest | None, user: User | None, **kwargs:
     client = ClientInfo.from_request(request)
     result = services.end_browser_session(user=user, session_key=session.session_key, client=client)
     session.ended = True
-    for event in result.events:
+    for ended in result.events:
         _log(
             audit.Event.SESSION_LOGOUT,
-            client,
             action="logout",
             reason="logout",
-            user_id=str(user.pk),
-            session_id=str(event.session_id),
+            client=client,
+            user=user,
+            session_id=ended.session_id,
         )
+
+
+def _log(event: audit.Event, *, user: User, **said: Any) -> None:
+    """Log what a page of the host does, once that has committed; its answer is not known here."""
+    log = partial(audit.log, event, user_id=user.pk, **said)
+    transaction.on_commit(log, using=services.database())
 
 
 @receiver(login_ended)
@@ -156,47 +175,14 @@ def on_login_ended(event: LogoutEvent, **kwargs: Any) -> None:
     if event.initiator == LogoutEvent.Initiator.USER:
         return  # The page or endpoint that was asked logs it, with its answer.
     expired = event.reason in {Reason.EXPIRED, Reason.IDLE_TIMEOUT, Reason.ABSOLUTE_TIMEOUT}
+    client = ClientInfo(
+        ip_address=event.ip_address, user_agent=event.user_agent, request_id=event.request_id
+    )
     audit.log(
         audit.Event.SESSION_EXPIRED if expired else audit.Event.SESSION_LOGOUT,
         action="end_session",
-        target="session",
-        success=True,
         reason=event.reason,
-        status=None,
-        client=ClientInfo(
-            ip_address=event.ip_address,
-            user_agent=event.user_agent,
-            request_id=event.request_id,
-        ),
-        user_id=str(event.user_id) if event.user_id else None,
-        session_id=str(event.session_id) if event.session_id else None,
-    )
-
-
-def _log(
-    event: audit.Event,
-    client: ClientInfo,
-    *,
-    action: str,
-    reason: str,
-    success: bool = True,
-    user_id: str | None = None,
-    session_id: str | None = None,
-) -> None:
-    """Log what a page of the host does, once that has committed; its answer is not known here."""
-    log = partial(
-        audit.log,
-        event,
-        action=action,
-        target="session",
-        success=success,
-        reason=reason,
-        status=None,
         client=client,
-        user_id=user_id,
-        session_id=session_id,
+        user_id=event.user_id,
+        session_id=event.session_id,
     )
-    if success:
-        transaction.on_commit(log, using=services.database())
-    else:
-        log()

@@ -195,8 +195,8 @@ def recorded_before(access, user):
     "blacklist",
     [
         in_one_go,
-        pytest.param(without_the_user, marks=pytest.mark.xfail(reason="its row names no user")),
-        pytest.param(recorded_before, marks=pytest.mark.xfail(reason="its row tells no login")),
+        without_the_user,
+        recorded_before,
     ],
 )
 def test_an_access_token_that_it_blacklists_ends_its_login(

@@ -11,7 +11,7 @@ from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext as _
 
 from accounts.models import Session
-from accounts.places import place_of
+from accounts.pages.places import place_of
 
 
 @dataclass(frozen=True, kw_only=True)
