@@ -156,14 +156,6 @@ def end_reused(*, session: Session) -> LogoutResult:
     )
 
 
-def end_revoked(*, session: Session) -> LogoutResult:
-    """End a login whose refresh token was blacklisted by code that knows nothing but SimpleJWT."""
-    return end_sessions(
-        sessions=Session.objects.filter(pk=session.pk, refresh_jti=session.refresh_jti),
-        cause=Cause(reason=Reason.REVOKED, initiator=Initiator.SYSTEM),
-    )
-
-
 def token_blacklisted(*, user_id: Any, jti: str, sid: uuid.UUID | None) -> LogoutResult:
     """End the login of a token that code which knows nothing but SimpleJWT has blacklisted.
 

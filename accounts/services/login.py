@@ -31,9 +31,9 @@ from accounts.services import statements
 from accounts.services.endings import (
     discard,
     end_reused,
-    end_revoked,
     make_room,
     run_out,
+    token_blacklisted,
     user_deactivated,
 )
 from accounts.services.transactions import after_request, retried
@@ -106,8 +106,7 @@ def mint_access(*, token: RefreshToken) -> AccessToken:
     """Mint another access token of a refresh token that is not rotated; raises as ``refresh()``."""
     session = find_login(token=token).session
     if session is not None and blacklist.is_blacklisted(session.refresh_jti):
-        _settle(partial(end_revoked, session=session))
-        raise TokenRevoked
+        raise _revoked(session)
     return token.access_token
 
 
@@ -192,9 +191,17 @@ def _successor(token: RefreshToken, session: Session) -> RefreshToken:
     """Return the successor that a login's previous token has got, once more."""
     if token.jti != session.refresh_jti and not blacklist.is_blacklisted(session.refresh_jti):
         return tokens.rotated(token, session)
-    # By other code, and without a signal that would have ended the login: by bulk_create(), say.
-    _settle(partial(end_revoked, session=session))
-    raise TokenRevoked
+    raise _revoked(session)
+
+
+def _revoked(session: Session) -> TokenRevoked:
+    """End a login whose refresh token other code has blacklisted without a signal.
+
+    ``bulk_create()`` sends none.
+    """
+    jti, sid = session.refresh_jti, session.sid
+    _settle(partial(token_blacklisted, user_id=session.user_id, jti=jti, sid=sid))
+    return TokenRevoked()
 
 
 def _rotate(
