@@ -294,6 +294,10 @@ def test_a_deadlock_is_counted_and_told(tmp_path):
         server.close()
 
 
+def test_a_page_in_place_of_an_answer_is_its_status(client):
+    assert client.post("/nowhere") == Answer(404)
+
+
 # The report
 
 
