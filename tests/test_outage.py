@@ -27,7 +27,7 @@ def use_redis(settings):
     def use(url):
         settings.CACHES = {
             "default": {
-                "BACKEND": "django.core.cache.backends.redis.RedisCache",
+                "BACKEND": "accounts.counters.RedisCounters",
                 "LOCATION": url,
                 # As in the example project.
                 "OPTIONS": {
