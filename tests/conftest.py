@@ -19,7 +19,7 @@ from accounts.models import Session
 from accounts.outage import Budget, Outage
 from tests.http import PASSWORD, Clients
 
-pytest_plugins = ["tests.chromium", "tests.servers"]
+pytest_plugins = ["tests.chromium", "tests.database", "tests.servers"]
 
 
 @pytest.fixture(autouse=True)
