@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db.models import F
 from django.utils import translation
+from hypothesis import HealthCheck, settings
 
 from accounts import ratelimit, services
 from accounts.clients import ClientInfo
@@ -18,6 +19,16 @@ from accounts.conf import conf
 from accounts.models import Session
 from accounts.outage import Budget, Outage
 from tests.http import PASSWORD, Clients
+
+settings.register_profile(
+    "default",
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+# What CI looks for beyond: pytest -m "drill or hypothesis" --hypothesis-profile=drill
+settings.register_profile("drill", settings.get_profile("default"), max_examples=200)
+settings.load_profile("default")
 
 pytest_plugins = ["tests.chromium", "tests.database", "tests.servers"]
 
