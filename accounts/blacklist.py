@@ -38,12 +38,12 @@ def blacklist(user: User, presented: Sequence[LoginToken], jtis: Iterable[str] =
     Returns how many were not blacklisted before.
     """
     record(user, *presented)
-    return blacklist_jtis([*jtis, *(token.jti for token in presented)])
+    return blacklist_jtis(*jtis, *(token.jti for token in presented))
 
 
-def blacklist_jtis(jtis: Iterable[str]) -> int:
+def blacklist_jtis(*jtis: str) -> int:
     """Blacklist these recorded tokens; return how many were not blacklisted before."""
-    return _blacklist(outstanding().filter(jti__in=list(jtis)))
+    return _blacklist(outstanding().filter(jti__in=jtis))
 
 
 def blacklist_all(
@@ -74,7 +74,7 @@ def replace(user: User, token: RefreshToken, successor: RefreshToken) -> bool:
     """
     if keeps_replaced() or token.sid is None:
         record(user, token, successor)
-        return bool(blacklist_jtis([token.jti]))
+        return bool(blacklist_jtis(token.jti))
     if is_blacklisted(token.jti):
         return False
     known = outstanding().filter(jti=token.jti)

@@ -18,6 +18,7 @@ from accounts.clients import ClientInfo
 from accounts.conf import conf
 from accounts.models import Session
 from accounts.outage import Budget, Outage
+from accounts.services import statements
 from tests.http import PASSWORD, Clients
 
 settings.register_profile(
@@ -89,9 +90,11 @@ def after_grace(db):
     return wait
 
 
-@pytest.fixture
-def way():
-    """The way to end and to refresh a login."""
+@pytest.fixture(params=["in one statement", "step by step"])
+def way(request, monkeypatch):
+    """Both ways to end and to refresh a login; only PostgreSQL has the first one."""
+    if request.param == "step by step":
+        monkeypatch.setattr(statements, "are_possible", lambda: False)
 
 
 @pytest.fixture

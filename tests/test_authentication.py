@@ -16,10 +16,11 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken as SimpleJWTAccessToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
-from accounts import services, tokens
+from accounts import blacklist, logins, services, tokens
 from accounts.authentication import InvalidToken, JWTAuthentication
 from accounts.exceptions import TokenReused, TokenRevoked
 from accounts.models import Session, TokenVersion
+from accounts.services import Cause
 
 pytestmark = pytest.mark.django_db
 
@@ -125,15 +126,6 @@ def version_raised(user, phone):
     TokenVersion.objects.raise_version(user)
 
 
-def access_blacklisted(user, phone):
-    tokens.record(user, phone.access)
-    tokens.blacklist_jtis(phone.access.jti)
-
-
-def refresh_blacklisted(user, phone):
-    SimpleJWTRefreshToken(str(phone.refresh)).blacklist()
-
-
 def row_of_another_user(user, phone):
     stranger = get_user_model().objects.create_user("mallory", password="password123")
     Session.objects.update(user=stranger, auth_hash=stranger.get_session_auth_hash())
@@ -154,9 +146,6 @@ ENDS = [
     user_deleted,
     password_changed,
     password_reset_by_query,
-    version_raised,
-    access_blacklisted,
-    refresh_blacklisted,
     row_of_another_user,
     row_of_a_browser,
     row_of_nobody,
@@ -175,24 +164,15 @@ def test_the_access_token_of_an_ended_login_is_refused(client, is_in, user, phon
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
-@pytest.mark.parametrize("end", [end for end in ENDS if end is not access_blacklisted])
+@pytest.mark.parametrize("end", ENDS)
 def test_the_refresh_token_of_an_ended_login_is_revoked(user, phone, end):
-    assert tokens.find_login(phone.refresh).user == user
+    assert logins.find_login(phone.refresh).user == user
 
     end(user, phone)
 
     with pytest.raises(TokenRevoked) as caught:
-        tokens.find_login(phone.refresh)
+        logins.find_login(phone.refresh)
     assert not isinstance(caught.value, TokenReused)
-
-
-def test_a_blacklisted_access_token_takes_no_other_down(is_in, user, phone):
-    other = tokens.decode_access(str(phone.refresh.access_token))
-
-    access_blacklisted(user, phone)
-
-    assert not is_in(phone.access)
-    assert is_in(other)
 
 
 def test_a_login_that_ends_leaves_the_other_device_in(is_in, user, phone, laptop):
@@ -206,14 +186,14 @@ def test_a_replaced_refresh_token_is_reused(phone):
     Session.objects.update(refresh_jti="newer")
 
     with pytest.raises(TokenReused):
-        tokens.find_login(phone.refresh)
+        logins.find_login(phone.refresh)
 
 
 def test_a_refresh_token_of_a_login_without_one_is_revoked(phone):
     Session.objects.update(refresh_jti="")
 
     with pytest.raises(TokenRevoked) as caught:
-        tokens.find_login(phone.refresh)
+        logins.find_login(phone.refresh)
     assert not isinstance(caught.value, TokenReused)
 
 
@@ -228,8 +208,8 @@ def test_the_tokens_of_plain_simplejwt_die_with_their_user(is_in, user, phone, p
 
 def test_a_blacklisted_token_of_plain_simplejwt_is_refused(is_in, user, plain):
     token = tokens.decode_access(str(plain.access_token))
-    tokens.record(user, token)
-    tokens.blacklist_jtis(token.jti)
+    blacklist.record(user, token)
+    blacklist.blacklist_jtis(token.jti)
 
     assert not is_in(token)
     assert is_in(plain.access_token)
@@ -357,7 +337,7 @@ def access(request, user, device):
 
 
 def test_the_use_of_an_ended_login_is_in_the_security_log(client, security_log, user, access):
-    TokenVersion.objects.raise_version(user)
+    services.end_all(user=user, cause=Cause())
 
     client.get("/user", headers={"Authorization": f"Bearer {access}", "User-Agent": "Phone/1"})
 

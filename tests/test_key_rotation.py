@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.checks import run_checks
+from django.db import connection
 from django.test import Client
 from rest_framework_simplejwt.state import token_backend
 
@@ -269,24 +270,21 @@ def test_a_changed_password_ends_the_logins_of_an_old_secret(
 
 
 def test_a_refresh_does_not_undo_what_a_password_change_beside_it_has_kept(
-    rotate_secret, phone, user, monkeypatch
+    rotate_secret, phone, user
 ):
     """The login changes the password itself, between the reading of its row and the refresh."""
     rotate_secret(fallback=True)
-    from accounts.services import login
 
-    replace = login._replace
+    def change_password_first(execute, sql, *args):
+        if sql.startswith("WITH rotated"):
+            changed = get_user_model().objects.get(pk=user.pk)
+            changed.set_password("an entirely other passphrase")
+            changed.save()
+            services.keep_session(session=Session.objects.get(), user=changed)
+        return execute(sql, *args)
 
-    def change_password_first(user, session, *tokens):
-        changed = get_user_model().objects.get(pk=user.pk)
-        changed.set_password("an entirely other passphrase")
-        changed.save()
-        services.keep_session(session=session, user=changed)
-        return replace(user, session, *tokens)
-
-    monkeypatch.setattr(login, "_replace", change_password_first)
-
-    services.refresh(token=phone.refresh, client=ClientInfo())
+    with connection.execute_wrapper(change_password_first):
+        services.refresh(token=phone.refresh, client=ClientInfo())
 
     changed = get_user_model().objects.get(pk=user.pk)
     assert Session.objects.get().auth_hash == changed.get_session_auth_hash()

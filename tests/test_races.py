@@ -416,7 +416,7 @@ def test_a_login_beside_the_logout_of_all_devices_is_ended_or_alive_as_a_whole(u
 
         _, pair = race(
             lambda phone=phone: services.log_out(
-                user=user, presented=[phone.access], scope=Scope.GLOBAL, client=CLIENT
+                proof=phone.access, scope=Scope.GLOBAL, client=CLIENT
             ),
             lambda: services.log_in(user=user, client=CLIENT),
             delays=offset(number),
@@ -448,7 +448,7 @@ def test_a_plain_refresh_beside_the_logout_of_all_devices_leaves_nothing_half_al
 
         _, pair = race(
             lambda phone=phone: services.log_out(
-                user=user, presented=[phone.access], scope=Scope.GLOBAL, client=CLIENT
+                proof=phone.access, scope=Scope.GLOBAL, client=CLIENT
             ),
             rotate,
             delays=offset(number),

@@ -20,7 +20,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 from rest_framework_simplejwt.tokens import RefreshToken as StockRefreshToken
 
-from accounts import services, tokens
+from accounts import blacklist, services
 from accounts.authentication import JWTAuthentication
 from accounts.clients import ClientInfo
 from accounts.models import LogoutEvent, Session, TokenVersion
@@ -156,7 +156,7 @@ def test_the_replica_lags_behind_and_cannot_be_written_to(replicate, phone):
 def by_scope(scope):
     def end(user, phone, laptop):
         named = laptop if scope == Scope.OTHERS else phone
-        services.log_out(user=user, presented=[named.access], scope=scope, client=CLIENT)
+        services.log_out(proof=named.access, scope=scope, client=CLIENT)
 
     return end
 
@@ -196,7 +196,7 @@ def by_version(user, phone, laptop):
 
 
 def by_blacklist(user, phone, laptop):
-    tokens.blacklist_jtis(phone.refresh.jti)
+    blacklist.blacklist_jtis(phone.refresh.jti)
 
 
 def by_time(user, phone, laptop):

@@ -7,7 +7,6 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from accounts.services.recording import record_each
 from django.contrib.auth import get_user_model
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
@@ -19,12 +18,14 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
-from accounts import services, tokens
+from accounts import blacklist, services, tokens
+from accounts import logins as logins_of
 from accounts.clients import ClientInfo
 from accounts.exceptions import NotReauthenticable, TokenReused, TokenRevoked
 from accounts.models import LogoutEvent, Session, TokenVersion
 from accounts.services import Cause, Initiator, LogoutResult, Reason, Scope
 from accounts.services.endings import end_outdated
+from accounts.services.record import record_each
 from accounts.services.transactions import _finish_request, after_request, retried
 from accounts.sessions import SessionStore, hash_key
 from accounts.signals import login_ended
@@ -34,7 +35,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("way")]
 BLACKLISTING = (
     'INSERT INTO "token_blacklist_blacklistedtoken"',
     'INSERT OR IGNORE INTO "token_blacklist_blacklistedtoken"',
-    "WITH ended AS (",
+    "WITH named ",
     "WITH rotated AS (",
 )
 ROTATION = ('UPDATE "drf_logout_session"', "WITH rotated AS (")
@@ -62,8 +63,10 @@ def browser_key(client, user):
 @pytest.fixture
 def log_out(user, device):
     def run(*presented, scope=Scope.SESSION, **arguments):
-        arguments = {"user": user, "client": device} | arguments
-        return services.log_out(presented=presented, scope=scope, **arguments)
+        named = presented[1] if len(presented) > 1 else None
+        return services.log_out(
+            proof=presented[0], named=named, scope=scope, client=device, **arguments
+        )
 
     return run
 
@@ -83,7 +86,7 @@ def announced():
 def is_dead(token):
     """Whether a token is refused."""
     try:
-        tokens.find_login(token)
+        logins_of.find_login(token)
     except TokenRevoked:
         return True
     return False
@@ -128,8 +131,8 @@ def test_a_log_in_is_one_row_and_two_tokens(user, device):
     assert session.authenticated_at == session.last_seen_at
     assert (session.ip_address, session.user_agent) == ("192.0.2.7", "Phone/1")
     assert OutstandingToken.objects.get().jti == pair.refresh.jti
-    assert tokens.find_login(pair.access).session == session
-    assert tokens.find_login(pair.refresh).user == user
+    assert logins_of.find_login(pair.access).session == session
+    assert logins_of.find_login(pair.refresh).user == user
 
 
 def test_two_log_ins_of_a_user_are_two_logins(phone, laptop):
@@ -137,13 +140,13 @@ def test_two_log_ins_of_a_user_are_two_logins(phone, laptop):
     assert Session.objects.count() == 2
 
 
-def test_a_log_in_carries_the_version_of_the_users_tokens(user, device):
+def test_a_log_in_counts_in_the_second_in_which_all_others_were_ended(user, device):
     TokenVersion.objects.raise_version(user)
 
     pair = services.log_in(user=user, client=device)
 
-    assert pair.access.version == pair.refresh.version == 1
     assert not is_dead(pair.access)
+    assert not is_dead(services.refresh(token=pair.refresh, client=device).access)
 
 
 def test_a_host_may_mint_the_token_with_claims_of_its_own(user, device):
@@ -295,7 +298,7 @@ def test_an_ended_login_is_not_refreshed(phone, device, log_out):
 
 def test_a_login_that_ends_during_its_refresh_stays_ended(phone, device, log_out):
     def log_out_meanwhile(execute, sql, *args):
-        if sql.startswith("SAVEPOINT"):
+        if sql.startswith(("SAVEPOINT", "WITH rotated")):
             Session.objects.all().delete()
         return execute(sql, *args)
 
@@ -305,17 +308,26 @@ def test_a_login_that_ends_during_its_refresh_stays_ended(phone, device, log_out
     assert not BlacklistedToken.objects.exists()
 
 
-def test_a_token_that_is_blacklisted_during_its_refresh_is_revoked(phone, device):
+def blacklist_before(*statements, jti):
+    """Let other code blacklist a token just before one of these statements."""
+
     def blacklist_meanwhile(execute, sql, *args):
-        if sql.startswith(ROTATION):
-            outstanding = OutstandingToken.objects.get(jti=phone.refresh.jti)
-            BlacklistedToken.objects.create(token=outstanding)
+        if sql.startswith(statements):
+            listed = BlacklistedToken(token=OutstandingToken.objects.get(jti=jti))
+            BlacklistedToken.objects.bulk_create([listed], ignore_conflicts=True)
         return execute(sql, *args)
 
-    with connection.execute_wrapper(blacklist_meanwhile), pytest.raises(TokenRevoked):
+    return connection.execute_wrapper(blacklist_meanwhile)
+
+
+def test_a_token_that_is_blacklisted_during_its_refresh_ends_the_login(phone, device):
+    meanwhile = blacklist_before("SAVEPOINT", "WITH rotated", jti=phone.refresh.jti)
+
+    with meanwhile, pytest.raises(TokenRevoked):
         services.refresh(token=phone.refresh, client=device)
 
-    assert Session.objects.get().refresh_jti == phone.refresh.jti
+    assert not Session.objects.exists()
+    assert LogoutEvent.objects.get().reason == Reason.REVOKED
 
 
 def test_a_plain_token_begins_a_login_of_ours(user, plain, device):
@@ -419,14 +431,11 @@ def test_a_plain_token_is_good_once_all_the_same(plain, device, log_out, scope):
 
 
 @pytest.mark.usefixtures("_replaced_is_forgotten")
-def test_a_token_that_is_blacklisted_meanwhile_is_not_forgotten(phone, device):
-    def blacklist_meanwhile(execute, sql, *args):
-        if sql.startswith(ROTATION):
-            outstanding = OutstandingToken.objects.get(jti=phone.refresh.jti)
-            BlacklistedToken.objects.create(token=outstanding)
-        return execute(sql, *args)
+def test_a_token_that_is_blacklisted_for_a_moment_is_revoked(phone, device):
+    # With the refresh that it stops it is undone.
+    meanwhile = blacklist_before(*ROTATION, jti=phone.refresh.jti)
 
-    with connection.execute_wrapper(blacklist_meanwhile), pytest.raises(TokenRevoked):
+    with meanwhile, pytest.raises(TokenRevoked):
         services.refresh(token=phone.refresh, client=device)
 
     assert Session.objects.get().refresh_jti == phone.refresh.jti
@@ -435,51 +444,18 @@ def test_a_token_that_is_blacklisted_meanwhile_is_not_forgotten(phone, device):
 # Following SimpleJWT's own rotation
 
 
-def test_a_rotation_by_simplejwt_is_followed(phone):
-    successor = tokens.rotate(phone.refresh)
-
-    services.follow_rotation(token=successor)
-
-    assert not is_dead(successor)
-    assert Session.objects.get().previous_refresh_jti == phone.refresh.jti
-
-
-@pytest.mark.parametrize("scope", Scope)
-def test_a_rotation_of_an_ended_login_is_refused(phone, laptop, log_out, scope):
-    ended = phone.refresh if scope != Scope.OTHERS else laptop.refresh
-    log_out(phone.access, scope=scope)
-
-    with pytest.raises(TokenRevoked):
-        services.follow_rotation(token=tokens.rotate(ended))
-
-
-def test_a_rotation_of_a_refresh_token_that_was_revoked_is_refused(phone, laptop, log_out):
-    log_out(phone.access, scope=Scope.REFRESH_TOKENS)
-    before = everything()
-
-    with pytest.raises(TokenRevoked):
-        services.follow_rotation(token=tokens.rotate(laptop.refresh))
-
-    assert everything() == before
-
-
-def test_a_token_of_no_login_has_no_rotation_to_follow(plain):
-    with pytest.raises(TokenRevoked):
-        services.follow_rotation(token=plain)
-
-
 # Re-authenticating
 
 
 def test_a_re_authentication_marks_its_own_login(user, phone, laptop):
-    services.reauthenticate(session=tokens.find_login(phone.access).session, user=user)
+    services.reauthenticate(session=logins_of.find_login(phone.access).session, user=user)
 
-    assert tokens.find_login(phone.access).session.recently_reauthenticated
-    assert not tokens.find_login(laptop.access).session.recently_reauthenticated
+    assert logins_of.find_login(phone.access).session.recently_reauthenticated
+    assert not logins_of.find_login(laptop.access).session.recently_reauthenticated
 
 
 def test_an_ended_login_is_not_re_authenticated(user, phone, log_out):
-    login = tokens.find_login(phone.access)
+    login = logins_of.find_login(phone.access)
     log_out(phone.access)
 
     with pytest.raises(TokenRevoked):
@@ -488,7 +464,7 @@ def test_an_ended_login_is_not_re_authenticated(user, phone, log_out):
 
 def test_a_login_without_a_row_is_not_re_authenticated(user, plain):
     with pytest.raises(NotReauthenticable):
-        services.reauthenticate(session=tokens.find_login(plain).session, user=user)
+        services.reauthenticate(session=logins_of.find_login(plain).session, user=user)
 
 
 # Logging out, with tokens of ours
@@ -532,7 +508,7 @@ def test_logging_out_of_refresh_tokens_lets_other_devices_run_out(phone, laptop,
     assert is_dead(phone.refresh)
     assert is_dead(laptop.refresh)
     assert not is_dead(laptop.access)
-    left = tokens.find_login(laptop.access).session.expire_date - timezone.now()
+    left = logins_of.find_login(laptop.access).session.expire_date - timezone.now()
     assert left <= timedelta(minutes=5)
     assert (result.sessions_ended, result.tokens_revoked) == (1, 3)
 
@@ -567,7 +543,7 @@ def test_logging_out_everywhere_ends_everything_of_the_user(
         assert is_dead(token)
     assert is_dead(tokens.decode_access(str(plain.access_token)))
     assert not Session.objects.exists()
-    assert TokenVersion.objects.get().version == 1
+    assert TokenVersion.objects.get().version > plain.issued_at
 
 
 def test_a_token_minted_before_logging_out_everywhere_stays_dead_for_all_time(
@@ -595,14 +571,17 @@ def test_nobody_elses_login_ends(phone, stranger, device, log_out, scope):
 
 @pytest.mark.parametrize("scope", Scope)
 @pytest.mark.parametrize("presented", ["access", "refresh"])
-def test_a_token_of_another_user_ends_nothing(stranger, device, log_out, scope, presented):
+def test_a_token_that_names_the_login_of_another_user_ends_nothing(
+    stranger, phone, device, log_out, scope, presented
+):
     theirs = services.log_in(user=stranger, client=device)
+    signed = getattr(phone, presented)
+    signed["sid"] = str(theirs.access.sid)
     before = everything()
 
-    result = log_out(getattr(theirs, presented), scope=scope)
+    assert log_out(signed, scope=scope).events == ()
 
-    assert result.events == ()
-    assert everything()[:2] == before[:2]
+    assert everything() == before
     assert not is_dead(theirs.access)
 
 
@@ -633,13 +612,13 @@ def test_a_refresh_token_that_has_just_got_a_successor_names_its_login(
 
 @pytest.mark.parametrize("scope", Scope)
 def test_a_refresh_token_that_has_a_successor_ends_nothing(
-    phone, device, log_out, scope, after_grace
+    phone, laptop, device, log_out, scope, after_grace
 ):
     current = services.refresh(token=phone.refresh, client=device)
     after_grace()
     before = everything()
 
-    assert log_out(phone.refresh, scope=scope).events == ()
+    assert log_out(laptop.access, phone.refresh, scope=scope).events == ()
 
     assert everything() == before
     assert not is_dead(current.refresh)
@@ -810,8 +789,8 @@ def test_a_logout_is_on_record(user, phone, laptop, log_out, scope):
     "statements",
     [
         BLACKLISTING,
-        ('INSERT INTO "drf_logout_logoutevent"',),
-        ('DELETE FROM "drf_logout_session"', "WITH ended AS ("),
+        ('INSERT INTO "drf_logout_logoutevent"', "WITH named "),
+        ('DELETE FROM "drf_logout_session"', "WITH named "),
     ],
     ids=["blacklist", "record", "end"],
 )
@@ -1014,28 +993,15 @@ def test_a_user_model_without_an_address_of_its_own_is_searched_by_name(user, mo
 # Beside SimpleJWT's blacklist, and replicas
 
 
-def test_a_login_that_simplejwt_ended_stays_dead_when_all_refresh_tokens_go(
-    user, device, phone, laptop, is_in
-):
-    tokens.blacklist_jtis(laptop.refresh.jti)
-    assert not is_in(laptop.access)
-
-    services.log_out(user=user, presented=[phone.access], scope=Scope.REFRESH_TOKENS, client=device)
-
-    assert not is_in(laptop.access)
-
-
 def test_a_plain_token_that_is_revoked_ends_nothing_beside_another(user, device):
     plain = tokens.decode_refresh(str(SimpleJWTRefreshToken.for_user(user)))
     access = tokens.decode_access(str(plain.access_token))
-    tokens.blacklist_jtis(plain.jti)
+    blacklist.blacklist_jtis(plain.jti)
 
-    result = services.log_out(
-        user=user, presented=[plain, access], scope=Scope.SESSION, client=device
-    )
+    result = services.log_out(proof=plain, named=access, scope=Scope.SESSION, client=device)
 
     assert result.events == ()
-    assert not tokens.is_blacklisted(access)
+    assert not blacklist.is_blacklisted(access.jti)
 
 
 class NoReplica:
@@ -1054,7 +1020,7 @@ def test_what_decides_is_read_from_the_primary_database(
     assert client.get("/admin/login/").status_code == 200
 
     assert is_in(phone.access)
-    services.log_out(user=user, presented=[phone.access], scope=scope, client=device)
+    services.log_out(proof=phone.access, scope=scope, client=device)
 
     assert is_in(phone.access) == (scope == Scope.OTHERS)
 
@@ -1273,7 +1239,7 @@ def test_a_thousand_logins_end_in_as_many_statements_as_two(user, stranger, phon
     [
         ('DELETE FROM "drf_logout_session"',),
         BLACKLISTING,
-        ('INSERT INTO "drf_logout_logoutevent"',),
+        ('INSERT INTO "drf_logout_logoutevent"', "WITH named "),
     ],
     ids=["rows", "blacklist", "record"],
 )

@@ -115,9 +115,7 @@ def test_a_logout_that_another_was_ahead_of_changes_nothing(
     user, phone, known, laptop, aside, scope
 ):
     with transaction.atomic():
-        first = services.log_out(
-            user=user, presented=[phone.access], scope=Scope.SESSION, client=CLIENT
-        )
+        first = services.log_out(proof=phone.access, scope=Scope.SESSION, client=CLIENT)
         logout = aside(
             services.log_out,
             user=user,
@@ -155,9 +153,7 @@ def test_a_logout_that_finds_no_free_chain_waits_for_one(user, phone, known, asi
 def test_a_chain_that_somebody_has_removed_keeps_nobody_in(user, phone, known):
     QuerySet.delete(AuditChain.objects.exclude(pk=5))
 
-    result = services.log_out(
-        user=user, presented=[phone.access], session=known, scope=Scope.SESSION, client=CLIENT
-    )
+    result = services.log_out(proof=phone.access, session=known, scope=Scope.SESSION, client=CLIENT)
 
     assert result.events[0].chain == 5
     assert not Session.objects.exists()
@@ -191,9 +187,7 @@ def test_what_is_too_long_to_be_recorded_is_refused_and_the_login_stays(user, ph
     client = ClientInfo(user_agent="x" * 600)
 
     with pytest.raises(DataError):
-        services.log_out(
-            user=user, presented=[phone.access], session=known, scope=Scope.SESSION, client=client
-        )
+        services.log_out(proof=phone.access, session=known, scope=Scope.SESSION, client=client)
 
     assert Session.objects.exists()
     assert not BlacklistedToken.objects.exists()

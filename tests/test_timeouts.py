@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from unittest.mock import Mock
 
 import pytest
-from accounts.services.recording import UNCHANGED
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished
@@ -24,11 +23,12 @@ from rest_framework_simplejwt.serializers import TokenRefreshSerializer
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
-from accounts import services, tokens
+from accounts import blacklist, services
 from accounts.clients import ClientInfo
 from accounts.conf import AAL3
 from accounts.models import LogoutEvent, Session, hash_key
 from accounts.services import transactions
+from accounts.services.record import UNCHANGED
 from accounts.signals import login_ended
 from accounts.tokens import AccessToken, RefreshToken
 from tests import asgi
@@ -856,7 +856,7 @@ def test_logging_in_again_replaces_the_key(browser, ana):
 def test_a_login_that_simplejwt_has_ended_takes_no_place(settings, user, device):
     settings.ACCOUNTS = {"MAX_SESSIONS": 2}
     live, dead = (services.log_in(user=user, client=device) for _ in range(2))
-    tokens.blacklist_jtis(dead.refresh.jti)
+    blacklist.blacklist_jtis(dead.refresh.jti)
 
     services.log_in(user=user, client=device)
 

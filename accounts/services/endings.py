@@ -57,7 +57,7 @@ def end_sessions(*, sessions: SessionQuerySet, cause: Cause) -> LogoutResult:
         if not ended:
             return UNCHANGED
         Session.objects.filter(pk__in=[session.pk for session in ended]).delete()
-        blacklist.blacklist_jtis(session.refresh_jti for session in ended)
+        blacklist.blacklist_jtis(*[session.refresh_jti for session in ended])
         return record_each(ended, cause=cause)
 
 

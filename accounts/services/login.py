@@ -28,6 +28,7 @@ from accounts.exceptions import (
 )
 from accounts.logins import Login
 from accounts.models import Session, User, database
+from accounts.services import statements
 from accounts.services.endings import (
     discard,
     end_reused,
@@ -173,42 +174,50 @@ def _rotate_once(user: User, session: Session, token: RefreshToken) -> RefreshTo
     # Dated, so that its login's row is enough to mint it again.
     successor["iat"] = int(moment.timestamp())
     tokens.limit(successor, session.absolute_end)
+    rotate = statements.rotate if statements.can_rotate() else _rotate
+    if rotate(user, session, token, successor, moment):
+        return successor
+    # The login has been refreshed or has ended, or its token was blacklisted.
+    overtaken = cast("Session", find_login(token=token).session)
+    if overtaken.refresh_jti == token.jti:
+        raise TokenRevoked  # it was blacklisted, and is that no more
+    return tokens.rotated(token, overtaken)
+
+
+def _rotate(
+    user: User, session: Session, token: RefreshToken, successor: RefreshToken, moment: datetime
+) -> bool:
+    """Do as ``statements.rotate()`` does, on any database."""
     try:
         with transaction.atomic(using=database()):
-            if not _rotate(user, session, token, successor, moment):
-                raise _Overtaken
-            if not blacklist.replace(user, token, successor):
-                raise _Overtaken
+            _replace(user, session, token, successor, moment)
     except _Overtaken:
-        # The login has been refreshed or has ended, or its token was blacklisted.
-        overtaken = find_login(token=token).session
-        return tokens.rotated(token, cast("Session", overtaken))
-    return successor
+        return False
+    return True
 
 
 class _Overtaken(Exception):
     """The token that is to be replaced is not the login's current one any more."""
 
 
-def _rotate(
+def _replace(
     user: User, session: Session, token: RefreshToken, successor: RefreshToken, moment: datetime
-) -> bool:
-    """Let the successor take the place of the current token; False if it is that no more."""
+) -> None:
     current = Session.objects.filter(
         ~blacklist.blacklisted(token.jti), pk=session.pk, refresh_jti=token.jti
     )
     # With a new ``SECRET_KEY`` the password has another hash, as Django renews a browser's.
     known, renewed = Value(session.auth_hash), Value(user.get_session_auth_hash())
-    return bool(
-        current.update(
-            refresh_jti=successor.jti,
-            previous_refresh_jti=token.jti,
-            rotated_at=moment,
-            last_seen_at=moment,
-            expire_date=successor.expires_at,
-            auth_hash=Case(When(auth_hash=known, then=renewed), default=F("auth_hash")),
-        )
+    replaced = current.update(
+        refresh_jti=successor.jti,
+        previous_refresh_jti=token.jti,
+        rotated_at=moment,
+        last_seen_at=moment,
+        expire_date=successor.expires_at,
+        auth_hash=Case(When(auth_hash=known, then=renewed), default=F("auth_hash")),
     )
+    if not replaced or not blacklist.replace(user, token, successor):
+        raise _Overtaken
 
 
 def _begin(*, user: User, refresh: RefreshToken, client: ClientInfo) -> int:

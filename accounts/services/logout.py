@@ -13,9 +13,10 @@ from django.utils import timezone
 from accounts import blacklist
 from accounts.clients import ClientInfo
 from accounts.conf import conf
-from accounts.exceptions import ReauthenticationRequired, UserInactive
+from accounts.exceptions import ReauthenticationRequired, TokenRevoked, UserInactive
 from accounts.logins import named_login, version_of
 from accounts.models import Session, TokenVersion, User, database, hash_key
+from accounts.services import statements
 from accounts.services.endings import AlreadyEnded, delete_others
 from accounts.services.login import find_login
 from accounts.services.record import UNCHANGED, Cause, LogoutResult, Scope, record
@@ -38,24 +39,30 @@ def log_out(
     that of ``proof``. ``session_key`` is that of the browser session that came along, which ends
     too if it is this user's.
 
-    Raises ``TokenRevoked`` if the proof is worthless: its login has ended, and nothing changes.
-    Nothing changes either where the login that is named has ended. Raises
+    Nothing changes where the login of either has ended already. Raises
     ``ReauthenticationRequired``, see ``ACCOUNTS["REAUTHENTICATE_TO_END_OTHERS"]``.
     """
     presented = _presented(proof, named or proof)
+    ends_others = scope is not Scope.SESSION or presented[0].sid != proof.sid
+    asks_again = ends_others and "api" in conf.reauthenticate_to_end_others
+    if (
+        presented[0] is proof
+        and not (session_key or asks_again)
+        and (result := statements.end(presented=presented, scope=scope, client=client))
+    ):
+        return result
     session = None
     try:
         login = find_login(token=proof)
         user, session = login.user, login.session
     except UserInactive as error:
         user = error.user  # whose logins may end
-    if scope is not Scope.SESSION or presented[0].sid != proof.sid:
-        try:
-            require_recent_authentication(session)
-        except ReauthenticationRequired:
-            if not _is_standing(presented[0], user):
-                return UNCHANGED
-            raise
+    except TokenRevoked:
+        return UNCHANGED
+    if asks_again and not _is_standing(presented[0], user):
+        return UNCHANGED
+    if ends_others:
+        require_recent_authentication(session)
     try:
         with transaction.atomic(using=database()):
             sessions_ended, tokens_revoked = _ENDINGS[scope](user, presented, session_key)

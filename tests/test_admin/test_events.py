@@ -89,7 +89,7 @@ def test_people_without_a_permission_see_nothing(client, user, record):
 
 
 def test_the_list_shows_what_ended_when_why_and_by_whom(admin_client, user, phone, device):
-    services.log_out(user=user, presented=[phone.access], scope=Scope.SESSION, client=device)
+    services.log_out(proof=phone.access, scope=Scope.SESSION, client=device)
 
     text = admin_client.get(LIST).content.decode()
 
@@ -249,9 +249,7 @@ def test_the_last_page_within_the_bound_can_be_opened(monkeypatch, admin_client,
 
 
 def test_an_event_shows_everything_that_is_on_record(admin_client, user, phone, device):
-    event = services.log_out(
-        user=user, presented=[phone.access], scope=Scope.GLOBAL, client=device
-    ).events[0]
+    event = services.log_out(proof=phone.access, scope=Scope.GLOBAL, client=device).events[0]
 
     text = admin_client.get(f"{LIST}{event.pk}/change/").content.decode()
 
@@ -281,7 +279,7 @@ def test_simplejwts_admin_shows_no_raw_token(admin_client, user):
 
 
 def test_a_deleted_user_stays_on_record_by_name(admin_client, user, phone, device):
-    services.log_out(user=user, presented=[phone.access], scope=Scope.SESSION, client=device)
+    services.log_out(proof=phone.access, scope=Scope.SESSION, client=device)
     services.log_in(user=user, client=device)
     path = reverse("admin:auth_user_delete", args=[user.pk])
     assert admin_client.get(path).status_code == 200

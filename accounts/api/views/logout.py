@@ -22,7 +22,7 @@ from accounts.api.views.base import ContractView, Refused
 from accounts.authentication import EXPIRED, read_bearer
 from accounts.clients import clear_site_data
 from accounts.conf import conf
-from accounts.exceptions import TokenError, TokenExpired, TokenInvalid, TokenRevoked
+from accounts.exceptions import TokenError, TokenExpired, TokenInvalid
 from accounts.ratelimit import address_key, rate_limit
 from accounts.services import Scope
 from accounts.sessions import SessionStore
@@ -80,10 +80,7 @@ class LogoutView(ContractView):
         named = self._named(request, bearer)
         if isinstance(self.bearer, TokenExpired) and not isinstance(named, RefreshToken):
             raise self.bearer
-        try:
-            self._log_out(request, bearer, named, scope)
-        except TokenRevoked:
-            self.reason = "already_ended"
+        self._log_out(request, bearer, named, scope)
         response = self.success(self.message)
         if self.clears_site_data and (header := clear_site_data(request._request)):
             response.headers["Clear-Site-Data"] = header
