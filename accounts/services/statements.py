@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import connections
-from django.db.models import CharField, F, IntegerField, TextField, UUIDField
+from django.db import connections, transaction
+from django.db.models import CharField, IntegerField, TextField, UUIDField
 from django.db.models.deletion import Collector
 from django.db.models.functions import Cast
 from django.utils import timezone
@@ -51,7 +52,6 @@ from accounts.tokens import AccessToken, LoginToken, RefreshToken
 
 TABLES: Final = {
     "session": Session._meta.db_table,
-    "version": TokenVersion._meta.db_table,
     "event": LogoutEvent._meta.db_table,
     "outstanding": OutstandingToken._meta.db_table,
     "blacklisted": BlacklistedToken._meta.db_table,
@@ -96,7 +96,12 @@ def end(
         "user_agent": client.user_agent,
         "request_id": client.request_id,
     }
-    if (row := _run(sql, params)) is None:
+    with nullcontext() if scope is Scope.SESSION else transaction.atomic(using=database()):
+        if scope is not Scope.SESSION:
+            # First: a statement does not see the login that began while it waited.
+            _take_turn(named.sid)
+        row = _run(sql, params)
+    if row is None:
         return None
     pk, user_id, username, tokens_revoked = row
     event = LogoutEvent(
@@ -139,6 +144,12 @@ def rotate(
 def can_rotate() -> bool:
     """Whether ``rotate()`` can: it keeps what is replaced, as SimpleJWT's own setting may say."""
     return are_possible() and blacklist.keeps_replaced()
+
+
+def _take_turn(sid: uuid.UUID) -> None:
+    """Wait for who else ends several logins of this user, or begins one."""
+    turn = TokenVersion.objects.using(database()).select_for_update()
+    turn.filter(user__in=Session.objects.token(sid).values("user")).values_list("pk").first()
 
 
 def _run(sql: str, params: Mapping[str, Any]) -> Any:
@@ -189,15 +200,13 @@ def _end(alias: str, scope: Scope) -> tuple[str, Mapping[str, Any]]:
     named = Session.objects.token(_PLACE).annotate(
         owner=Cast(f"user__{api_settings.USER_ID_FIELD}", TextField()),
         name=Cast(f"user__{get_user_model().USERNAME_FIELD}", TextField()),
-        login=F("pk"),
-        whose=F("user_id"),
     )
-    rows: Any = named.values_list("login", "whose", "owner", "name")
+    rows: Any = named.values_list("pk", "owner", "name")
     sql, values = rows.query.get_compiler(using=alias).as_sql()
     names = ["sid" if value == _PLACE else f"fixed{n}" for n, value in enumerate(values)]
     fixed = {name: value for name, value in zip(names, values, strict=True) if name != "sid"}
     named_sql = sql % tuple(f"%({name})s" for name in names)
-    parts = {"named": f"named (login, whose, owner, name) AS ({named_sql})", **_SCOPES[scope]}
+    parts = {"named": f"named (login, owner, name) AS ({named_sql})", **_SCOPES[scope]}
     return _END.format(**parts, **TABLES), {**fixed, "scope": scope.value}
 
 
@@ -226,10 +235,9 @@ _PRESENTED: Final = """unnest(
     ) AS token (jti, created_at, expires_at)"""
 
 _END: Final = f"""WITH {{named}},
-{{turn}}
 ended AS (
     DELETE FROM {{session}} AS login USING named
-    WHERE session_key = named.login AND named.owner = %(owner)s AND {{in_turn}}
+    WHERE session_key = named.login AND named.owner = %(owner)s
         AND expire_date > %(now)s
         AND last_seen_at > COALESCE(%(idle)s::timestamptz, '-infinity')
         AND authenticated_at > COALESCE(%(absolute)s::timestamptz, '-infinity')
@@ -257,19 +265,12 @@ RETURNING id, user_id, username, tokens_revoked
 
 _SCOPES: Final = {
     Scope.SESSION: {
-        "turn": "",
-        "in_turn": "TRUE",
         "closed": "",
         "closed_tokens": "",
         "which": "TRUE",
         "others": "",
     },
-    # Two of these, of one user, would else wait for each other's login.
     Scope.REFRESH_TOKENS: {
-        "turn": f"""turn AS MATERIALIZED (
-            SELECT FROM {TABLES["version"]} WHERE user_id = (SELECT whose FROM named) FOR UPDATE
-        ),""",
-        "in_turn": "EXISTS (SELECT FROM turn)",
         # The other logins keep their access token until it runs out.
         "closed": f"""closed AS (
             UPDATE {TABLES["session"]} AS login SET refresh_jti = '',
