@@ -477,23 +477,25 @@ def test_the_denylist_knows_tokens_by_their_jti_and_by_nothing_else(phone):
             assert trace.lower() not in rows
 
 
-TABLES = [
+WRITTEN = [
     "drf_logout_session",
-    "drf_logout_tokenversion",
     "token_blacklist_outstandingtoken",
     "token_blacklist_blacklistedtoken",
+    "drf_logout_logoutevent",
 ]
 
 
 @pytest.mark.asvs(12)
-@pytest.mark.parametrize("table", [*TABLES, "drf_logout_logoutevent"])
+@pytest.mark.parametrize("table", [*WRITTEN, "drf_logout_tokenversion"])
 def test_with_a_table_out_of_reach_nobody_is_told_that_they_are_logged_out(clients, phone, table):
     tablet = clients.phone(phone.wire).log_in()
     before = dump()
 
     with table_away(table):
-        answers = [phone.log_out(scope=scope) for scope in SCOPES]
-        answers.append(phone.log_out(token=tablet.refresh))
+        answers = [phone.log_out(scope="global")]
+        if table in WRITTEN:
+            answers += [phone.log_out(scope=scope) for scope in SCOPES]
+            answers.append(phone.log_out(token=tablet.refresh))
 
     for answer in answers:
         assert (answer.status_code, answer.json()) == (500, phone.wire.error(500, "failure"))
@@ -505,16 +507,16 @@ def test_with_a_table_out_of_reach_nobody_is_told_that_they_are_logged_out(clien
 
 
 @pytest.mark.asvs(12)
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", ["drf_logout_session", "auth_user"])
 def test_with_a_table_out_of_reach_no_token_is_let_through(clients, phone, table):
     dead = clients.phone(phone.wire).log_in()
     dead.log_out(scope="session")
 
     with table_away(table):
         answers = [client.user() for client in (phone, dead)]
-        refreshed = [refresh(client, client.refresh) for client in (phone, dead)]
+        answers += [refresh(client, client.refresh) for client in (phone, dead)]
 
-    for answer in (*answers, *refreshed):
+    for answer in answers:
         assert answer.status_code == 500
         assert answer.json() == phone.wire.error(500, "failure")
     assert phone.is_in
@@ -755,11 +757,11 @@ def test_a_revoked_token_is_challenged_as_an_invalid_token(phone, method, path):
 
 @BOTH
 @pytest.mark.asvs(30)
-@pytest.mark.parametrize("table", [*TABLES, "drf_logout_logoutevent"])
+@pytest.mark.parametrize("table", WRITTEN)
 def test_an_internal_error_tells_nothing_but_that_it_happened(phone, table):
     with table_away(table):
         answers = [phone.log_out(), phone.log_out("logout/all", token=phone.refresh)]
-        if table != "drf_logout_logoutevent":
+        if table == "drf_logout_session":
             answers += [phone.user(), refresh(phone, phone.refresh), phone.reauthenticate()]
 
     for answer in answers:
