@@ -33,6 +33,7 @@ from accounts.services import Cause, Initiator, Reason
 from accounts.sessions import SessionStore, current_session
 from accounts.tokens import AccessToken, RefreshToken
 from tests.conftest import PASSWORD
+from tests.host import PATIENCE
 from tests.http import PLAIN, V1, dump, table_away
 
 SCOPES = ["session", "others", "refresh_tokens", "global"]
@@ -397,12 +398,10 @@ def still_in(phone, browser, **clocks):
 
 def recorded(number):
     """Return the reasons of so many events, of which a browser's is written after the answer."""
-    for _ in range(100):
-        events = list(LogoutEvent.objects.values_list("reason", "initiator"))
-        if len(events) >= number:
-            break
-        time.sleep(0.1)
-    return events
+    deadline = time.monotonic() + PATIENCE
+    while LogoutEvent.objects.count() < number and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return list(LogoutEvent.objects.values_list("reason", "initiator"))
 
 
 @pytest.mark.asvs(8)
@@ -1305,7 +1304,7 @@ def test_no_log_of_a_failure_holds_a_token_a_password_or_a_session_key(
 def send_raw(server, head):
     """Send the bytes of a request as they are, which no HTTP library would; return the answer."""
     host, port = server.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection_:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection_:
         connection_.sendall(head)
         answer = b""
         while chunk := connection_.recv(65_536):

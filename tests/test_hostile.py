@@ -35,6 +35,7 @@ from accounts import services
 from accounts.clients import ClientInfo
 from accounts.models import LogoutEvent, Session, TokenVersion
 from tests.conftest import PASSWORD
+from tests.host import PATIENCE
 
 KEY = django_settings.SIMPLE_JWT["SIGNING_KEY"]
 POSTS = ("token", "logout", "logout/all", "reauthenticate")
@@ -1128,7 +1129,7 @@ def test_an_address_is_believed_of_trusted_proxies_alone(
 def exchange(server: Any, request: bytes) -> tuple[int, dict[str, object]]:
     """Send these bytes; return the status and the body of the answer."""
     address = urlsplit(server.url)
-    with closing(socket.create_connection((address.hostname, address.port), timeout=10)) as raw:
+    with closing(socket.create_connection((address.hostname, address.port), PATIENCE)) as raw:
         raw.sendall(request)
         raw.shutdown(socket.SHUT_WR)
         with closing(http.client.HTTPResponse(raw, method="POST")) as response:
