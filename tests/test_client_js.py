@@ -13,6 +13,7 @@ import pytest
 
 from accounts.models import LogoutEvent, Session
 from accounts.tokens import AccessToken
+from tests.chromium import PATIENCE
 from tests.host import ROOT
 from tests.http import PASSWORD, table_away
 
@@ -98,9 +99,16 @@ class Tab:
         )
 
     def change(self, **values):
-        """Change what is stored with the tokens."""
+        """Change what is stored with the tokens; return once each tab has seen it.
+
+        Each has a process of its own, which hears a moment later of what another one stores.
+        """
         stored = json.dumps({**self.tokens, **values})
         self.page.evaluate("([n, v]) => localStorage.setItem(n, v)", [TOKENS, stored])
+        for page in self.page.context.pages:
+            page.wait_for_function(
+                "([n, v]) => localStorage.getItem(n) === v", arg=[TOKENS, stored]
+            )
 
     def outlive_access(self, **values):
         """Let the access token expire, with or without the client's knowing."""
@@ -124,9 +132,11 @@ class Tab:
 
     def wait_for(self, held):
         """Wait until a request is being held."""
-        while not held:
+        for _ in range(PATIENCE // 10):
+            if held:
+                return held.pop()
             self.page.wait_for_timeout(10)
-        return held.pop()
+        raise AssertionError("no such request")
 
     def wait_for_change(self, name, before):
         """Wait until something else is stored, by whichever tab."""
