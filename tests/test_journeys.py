@@ -330,7 +330,7 @@ def test_a_revoked_bearer_leaves_the_users_browser_alone(clients, ana, phone):
 
 
 @BOTH
-def test_a_logout_after_logout_all_is_a_success(phone, ana):
+def test_a_logout_after_logout_all_is_a_success(phone):
     first = phone.log_out("logout/all")
     before = dump()
     second, third = phone.log_out("logout"), phone.log_out("logout/all")
