@@ -19,6 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts import counters as module
 from accounts.counters import RedisCounters
 from accounts.models import Counter
+from tests.host import PATIENCE
 
 THREADS = 20
 
@@ -236,7 +237,7 @@ def test_another_failure_is_the_callers_to_know_at_once(counters, monkeypatch):
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "options", "-c lock_timeout=50ms")
     with ThreadPoolExecutor(1) as threads, transaction.atomic():
         counters.incr("k")
-        assert "lock timeout" in threads.submit(count).result(timeout=2)
+        assert "lock timeout" in threads.submit(count).result(timeout=PATIENCE)
 
 
 @pytest.mark.postgresql
@@ -272,12 +273,13 @@ def test_a_statement_that_the_database_undoes_is_run_again(counters, monkeypatch
             counters.incr("k")
             other = threads.submit(count)
             wait_for_a_lock()
-        assert other.result(timeout=10) == (3 if tries == 2 else "undone")
+        assert other.result(timeout=PATIENCE) == (3 if tries == 2 else "undone")
 
 
 def wait_for_a_lock():
     """Wait until some other connection waits for a lock."""
-    for _ in range(500):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*), pg_sleep(0.01) FROM pg_locks WHERE NOT granted")
             if cursor.fetchone()[0]:
@@ -300,7 +302,7 @@ def test_a_new_count_waits_for_no_expired_one_that_somebody_holds(counters, cloc
                 finally:
                     connections.close_all()
 
-            assert threads.submit(count).result(timeout=10) is True
+            assert threads.submit(count).result(timeout=PATIENCE) is True
     assert Counter.objects.filter(key=":1:old").exists()
 
 

@@ -56,6 +56,7 @@ def report():
 # Nothing is lost
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize(
     ("drill", "options"),
     [
@@ -80,6 +81,7 @@ def test_a_short_drill_loses_nothing(drill, options, tmp_path):
     assert json.loads(file.read_text())["lost"] == []
 
 
+@pytest.mark.drill
 def test_a_drill_that_is_told_to_stop_leaves_nothing_running():
     with subprocess.Popen(command("kills"), cwd=ROOT, stdout=subprocess.DEVNULL) as drill:
         process = psutil.Process(drill.pid)
