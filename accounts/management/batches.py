@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Final, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NoReturn, TypeVar
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
@@ -12,6 +12,8 @@ from django.utils.translation import gettext as _
 from tqdm import tqdm
 
 from accounts.management.interruption import Interruption
+
+T = TypeVar("T")
 
 INTERRUPTED: Final = 130
 """The exit status that a shell knows for a program that Ctrl-C has stopped."""
@@ -53,6 +55,17 @@ def progress_bar(count: Callable[[], int], *, verbosity: int, unit: str) -> tqdm
     """Return a bar on stderr, if that is a terminal; only then is counted how much there is."""
     hidden = verbosity == 0 or not sys.stderr.isatty()
     return tqdm(total=None if hidden else count(), disable=hidden, unit=f" {unit}", file=sys.stderr)
+
+
+def each(steps: Iterator[T], bar: tqdm[Any], interruption: Interruption) -> Iterator[T]:
+    """Take step after step, until none is left or somebody stops it."""
+    while not interruption.requested:
+        # A log may go to the same terminal: its lines are to stand above the bar.
+        with bar.external_write_mode():
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
 
 
 def check_end(failure: DatabaseError | None, interruption: Interruption) -> None:

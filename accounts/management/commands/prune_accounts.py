@@ -103,11 +103,9 @@ def _prune_all(
 ) -> None:
     """Count what goes into ``removed``, which holds until where it came even if this raises."""
     for name, table in TABLES.items():
-        for rows in table.prune(size=size):
+        for rows in batches.each(table.prune(size=size), bar, interruption):
             removed[name] += rows
             bar.update(rows)
-            if interruption.requested:
-                return
 
 
 def _count_all() -> int:

@@ -44,12 +44,10 @@ class Command(BaseCommand):
             batches.progress_bar(seals.count_unsealed, verbosity=verbosity, unit="rows") as bar,
         ):
             try:
-                for seal in seals.seal_entries():
+                for seal in batches.each(seals.seal_entries(), bar, interruption):
                     count["seals"] += 1
                     count["entries"] += seal.entries
                     bar.update(seal.entries)
-                    if interruption.requested:
-                        break
             except DatabaseError as error:
                 failure = error
         complete = failure is None and not interruption.requested

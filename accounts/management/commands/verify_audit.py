@@ -83,13 +83,11 @@ class Command(BaseCommand):
             batches.progress_bar(seals.entries().count, verbosity=verbosity, unit="rows") as bar,
         ):
             try:
-                for page in seals.verify():
+                for page in batches.each(seals.verify(), bar, interruption):
                     report.entries += page.entries
                     report.found += len(page.findings)
                     report.findings += page.findings[: SHOWN - len(report.findings)]
                     bar.update(page.entries)
-                    if interruption.requested:
-                        break
                 newest = seals.newest_seal()
                 report.seals, report.pruned = newest.number, newest.oldest - 1
                 report.unsealed = seals.count_unsealed()
