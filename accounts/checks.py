@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
@@ -55,7 +55,7 @@ def check_installed_apps(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """Check what this app cannot do without."""
-    if "rest_framework_simplejwt.token_blacklist" in settings.INSTALLED_APPS:
+    if _has_blacklist():
         return []
     return [
         Error(
@@ -104,23 +104,29 @@ def check_adoption(
 def check_serializers(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Check that SimpleJWT's views, where they are used, begin and refresh logins of ours."""
-    warnings: list[CheckMessage] = []
-    for setting, name in (
-        ("TOKEN_OBTAIN_SERIALIZER", "TokenObtainPairSerializer"),
-        ("TOKEN_REFRESH_SERIALIZER", "TokenRefreshSerializer"),
+    """Check that SimpleJWT's views begin and refresh logins of ours."""
+    messages: list[CheckMessage] = []
+    for setting, name, kind, number, what in (
+        (
+            *("TOKEN_OBTAIN_SERIALIZER", "TokenObtainPairSerializer", Warning, "W003"),
+            "The tokens of SimpleJWT's own log-in belong to no login",
+        ),
+        (
+            *("TOKEN_REFRESH_SERIALIZER", "TokenRefreshSerializer", Error, "E005"),
+            "A refresh by SimpleJWT's own serializer ends the login",
+        ),
     ):
         ours = f"accounts.api.serializers.{name}"
         path = getattr(settings, "SIMPLE_JWT", {}).get(setting, "")
         if not path or not issubclass(import_string(path), import_string(ours)):
-            warnings.append(
-                Warning(
-                    f"SIMPLE_JWT[{setting!r}] is not ours.",
-                    hint=f"Set it to {ours!r} or a subclass, or do not route SimpleJWT's views.",
-                    id="drf_logout.W003",
+            messages.append(
+                kind(
+                    f"{what}.",
+                    hint=f"Set SIMPLE_JWT[{setting!r}] to {ours!r} or a subclass.",
+                    id=f"drf_logout.{number}",
                 )
             )
-    return warnings
+    return messages
 
 
 @register(Tags.security, deploy=True)
@@ -165,17 +171,35 @@ def check_timeouts(
 def check_routers(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Check that Django reads users where a new password is written."""
+    """Check that one database has it all, and that Django reads users where they are written."""
+    messages: list[CheckMessage] = []
     users = get_user_model()
-    if router.db_for_read(users) == router.db_for_write(users):
-        return []
-    return [
-        Warning(
-            "Users are read from another database than they are written to.",
-            hint=(
-                "Let db_for_read() of your router return the primary database for the user model: "
-                "by a replica that lags behind, Django takes an old password for the current one."
-            ),
-            id="drf_logout.W008",
+    listed = apps.get_app_config("token_blacklist").get_models() if _has_blacklist() else ()
+    ours = apps.get_app_config("drf_logout").get_models()
+    # Counters may be anywhere.
+    models = {users, *listed, *(model for model in ours if model.__name__ != "Counter")}
+    if len({router.db_for_write(model) for model in models}) > 1:
+        messages.append(
+            Error(
+                "Users, their logins and SimpleJWT's tokens are written to several databases.",
+                hint="Route them to one: a login ends in one statement, or in one transaction.",
+                id="drf_logout.E004",
+            )
         )
-    ]
+    if router.db_for_read(users) != router.db_for_write(users):
+        messages.append(
+            Warning(
+                "Users are read from another database than they are written to.",
+                hint=(
+                    "Let db_for_read() of your router return the primary database for the user "
+                    "model: by a replica that lags behind, Django takes an old password for the "
+                    "current one."
+                ),
+                id="drf_logout.W007",
+            )
+        )
+    return messages
+
+
+def _has_blacklist() -> bool:
+    return apps.is_installed("rest_framework_simplejwt.token_blacklist")

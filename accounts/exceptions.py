@@ -75,10 +75,6 @@ class LoginRunOut(LoginOver):
     code = "login_run_out"
 
 
-class LoginRevoked(LoginOver):
-    """Code that knows nothing but SimpleJWT has blacklisted the login's refresh token."""
-
-
 class CredentialsChanged(LoginOver):
     """A login began with a password that is not its user's any more."""
 

@@ -10,14 +10,13 @@ from typing import Any, Final, NamedTuple, cast
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import connections
-from django.db.models import Model, OuterRef, QuerySet, Value
+from django.db.models import Model, QuerySet
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
 from accounts.blacklist import blacklisted
 from accounts.exceptions import (
     CredentialsChanged,
-    LoginRevoked,
     LoginRunOut,
     TokenReused,
     TokenRevoked,
@@ -40,18 +39,17 @@ def find_login(token: LoginToken) -> Login:
     """Find the live login of a verified token, in one SELECT.
 
     Alive means: the login's row stands and has not run out, the user is active, and the password is
-    still that of the log-in. A refresh token has to be the current one, and not on SimpleJWT's
-    blacklist. Read from the primary database: a replica may not know yet that the login has ended.
+    still that of the log-in. A refresh token has to be the current one. Read from the primary
+    database: a replica may not know yet that the login has ended.
 
     Raises ``TokenRevoked`` if any of it does not hold. The row still stands where that is
     ``LoginRunOut``, ``CredentialsChanged``, ``TokenReused`` (another refresh token has replaced
-    this one, and not just now), ``LoginRevoked`` or ``UserInactive`` (nothing but the user is the
+    this one, and not just now), or ``UserInactive`` (nothing but the user is the
     matter).
     """
     if token.sid is None:
         return _find_plain_login(token)
-    for_refresh = isinstance(token, RefreshToken)
-    session = _select(database(), for_refresh=for_refresh).get(token.sid)
+    session = _select(database()).get(token.sid)
     if session is None:
         raise TokenRevoked
     user = cast("User", session.user)  # a token's login has one
@@ -61,12 +59,10 @@ def find_login(token: LoginToken) -> Login:
         raise LoginRunOut(session)
     if not session.fits(user):
         raise CredentialsChanged(session)
-    if for_refresh:
+    if isinstance(token, RefreshToken) and token.jti != session.refresh_jti:
         if not session.refresh_jti:
             raise TokenRevoked
-        if session.revoked:
-            raise LoginRevoked(session)
-        if token.jti != session.refresh_jti and not session.has_just_rotated(token.jti):
+        if not session.has_just_rotated(token.jti):
             raise TokenReused(session)
     if not is_allowed(user):
         raise UserInactive(user)
@@ -106,7 +102,6 @@ class _Select:
         session = compiler.klass_info
         self._session = _Columns.of(session, compiler.select)
         self._user = _Columns.of(session["related_klass_infos"][0], compiler.select)
-        self._revoked = compiler.annotation_col_map["is_listed"]
 
     def get(self, sid: uuid.UUID) -> Session | None:
         """Return the login with this ``sid``, if there is one."""
@@ -123,7 +118,6 @@ class _Select:
                 row[column] = convert(row[column], expression, connection)
         session: Session = self._session.instance(self._using, row)
         session.user = self._user.instance(self._using, row)
-        session.revoked = bool(row[self._revoked])
         return session
 
 
@@ -133,12 +127,9 @@ _PLACE: Final = uuid.UUID(int=0)
 
 
 @cache
-def _select(using: str, *, for_refresh: bool) -> _Select:
-    # What stock code has blacklisted ends a login by a signal, which ``bulk_create()`` does not
-    # send: a refresh asks.
-    revoked = blacklisted(OuterRef("refresh_jti")) if for_refresh else Value(value=False)
+def _select(using: str) -> _Select:
     rows = Session.objects.token(_PLACE).select_related("user").defer("session_data")
-    return _Select(rows.annotate(is_listed=revoked), using)
+    return _Select(rows, using)
 
 
 def _find_plain_login(token: LoginToken) -> Login:
@@ -160,15 +151,13 @@ def _find_plain_login(token: LoginToken) -> Login:
     return Login(user=user, session=None, token=token)
 
 
-def may_be_recorded(token: LoginToken) -> bool:
-    """Whether SimpleJWT's own code may put a token on record that it has minted or is to revoke.
+def may_be_recorded(token: RefreshToken) -> bool:
+    """Whether SimpleJWT's own code may record a token that it has minted, or is to revoke.
 
-    A refresh token of a login has to be its current one: a rotation that knows nothing of the login
+    That of a login has to be its current one: a rotation that knows nothing of the login
     could outlive it. A plain one has to count still: rotated, it would be younger than what has
     ended it.
     """
-    if not isinstance(token, RefreshToken):
-        return True
     if token.sid is not None:
         return Session.objects.primary().token(token.sid).filter(refresh_jti=token.jti).exists()
     owner = {f"user__{api_settings.USER_ID_FIELD}": token.user_id}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.contrib.auth import authenticate
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from accounts import services
@@ -10,6 +13,9 @@ from accounts.conf import conf
 from accounts.logins import is_allowed
 from accounts.models import User
 from accounts.ratelimit import Attempts, address_key
+
+NOT_A_NAME: Final = (ValueError, ValidationError)
+"""What Django raises for text where the names of the host's users are numbers, or UUIDs."""
 
 
 def log_in(
@@ -22,7 +28,11 @@ def log_in(
     """
     name = username or email
     attempts = [_from_address(request), _at(request, f"name:{name.casefold()}")]
-    if (known := services.find_user(email=email, username=username)) is not None:
+    try:
+        known = services.find_user(email=email, username=username)
+    except NOT_A_NAME:
+        return None
+    if known is not None:
         # However it is named: by username, by address, in whatever spelling finds it.
         attempts.append(_at(request, f"user:{known.pk}"))
     # A name that is nobody's is tried all the same, for a failure to take as long.
@@ -40,7 +50,10 @@ def _check(
     request: HttpRequest, attempts: list[Attempts], username: str, password: str
 ) -> User | None:
     """Check a password; what succeeds does not count against the limits."""
-    user = authenticate(request, username=username, password=password)
+    try:
+        user = authenticate(request, username=username, password=password)
+    except NOT_A_NAME:
+        return None
     if user is None or not is_allowed(user):
         return None
     for attempt in attempts:

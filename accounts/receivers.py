@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from django.db import transaction
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest
+from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
@@ -34,14 +36,17 @@ def on_outstanding_token(instance: OutstandingToken, **kwargs: Any) -> None:
 
     Raises SimpleJWT's ``TokenError``, which its views answer with 401.
     """
+    if _sid(instance) is not None:
+        return
     raw, instance.token = instance.token, ""
     try:
         token = tokens.decode(raw)
     except AccountsTokenError:
         return
-    # For on_token_blacklisted(), for which nothing else leads from an access token to its login.
-    instance.sid = token.sid  # type: ignore[attr-defined]
-    if not may_be_recorded(token):
+    if isinstance(token, tokens.AccessToken):
+        # Should it be blacklisted, nothing else leads from its row to its login.
+        instance.token = str(token.sid or "")
+    elif not may_be_recorded(token):
         raise TokenError("Token is blacklisted")
 
 
@@ -49,15 +54,17 @@ def on_outstanding_token(instance: OutstandingToken, **kwargs: Any) -> None:
 def on_token_blacklisted(instance: BlacklistedToken, **kwargs: Any) -> None:
     """End the login of a token that the host, or SimpleJWT's own code, revokes."""
     token = instance.token
-    end = partial(
-        services.token_blacklisted,
-        user_id=token.user_id,
-        jti=token.jti,
-        sid=getattr(token, "sid", None),
-    )
-    if token.user_id is not None:
-        # At once, it could wait for a refresh that waits for the row of this very token.
-        transaction.on_commit(end, using=services.database())
+    end = partial(services.token_blacklisted, user_id=token.user_id, jti=token.jti, sid=_sid(token))
+    # At once, it could wait for a refresh that waits for the row of this very token.
+    transaction.on_commit(end, using=services.database())
+
+
+def _sid(outstanding: OutstandingToken) -> uuid.UUID | None:
+    """Return the login that a recorded access token is of."""
+    try:
+        return uuid.UUID(outstanding.token)
+    except ValueError:
+        return None
 
 
 @receiver(pre_save, sender=Session)
@@ -123,7 +130,8 @@ def on_user_logged_in(request: HttpRequest | None, user: User, **kwargs: Any) ->
 @receiver(user_login_failed)
 def on_user_login_failed(request: HttpRequest | None = None, **kwargs: Any) -> None:
     """Log who could not log in; the name that was tried may be a password, so it is left out."""
-    if request is not None and not audit.is_taken_over(request):
+    # What is handed to authenticate() need not be a request at all.
+    if isinstance(request, HttpRequest | Request) and not audit.is_taken_over(request):
         client = ClientInfo.from_request(request)
         _log(audit.Event.LOGIN_FAIL, client, action="login", reason="credentials", success=False)
 

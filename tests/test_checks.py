@@ -111,7 +111,7 @@ def test_authentication_that_is_not_simplejwts_is_no_warning(settings, told, val
     assert told() == []
 
 
-def test_simplejwts_own_serializers_are_warnings(settings, told):
+def test_simplejwts_own_serializers_are_told(settings, told):
     settings.SIMPLE_JWT = {
         **settings.SIMPLE_JWT,
         "TOKEN_OBTAIN_SERIALIZER": "rest_framework_simplejwt.serializers.TokenObtainPairSerializer",
@@ -119,15 +119,15 @@ def test_simplejwts_own_serializers_are_warnings(settings, told):
     }
 
     obtain, refresh = told()
-    assert obtain.id == refresh.id == "drf_logout.W003"
-    assert "TOKEN_OBTAIN_SERIALIZER" in obtain.msg
-    assert "TOKEN_REFRESH_SERIALIZER" in refresh.msg
+    assert (obtain.id, refresh.id) == ("drf_logout.W003", "drf_logout.E005")
+    assert "TOKEN_OBTAIN_SERIALIZER" in obtain.hint
+    assert "TOKEN_REFRESH_SERIALIZER" in refresh.hint
 
 
-def test_serializers_that_are_not_set_are_warnings(settings, told):
+def test_serializers_that_are_not_set_are_told(settings, told):
     del settings.SIMPLE_JWT
 
-    assert ids(told()) == ["drf_logout.W003", "drf_logout.W003"]
+    assert ids(told()) == ["drf_logout.W003", "drf_logout.E005"]
 
 
 def test_a_subclass_of_our_serializers_is_no_warning(settings, told):

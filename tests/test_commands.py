@@ -410,6 +410,12 @@ def test_users_without_addresses_are_found_by_name(people, monkeypatch):
         run("end_sessions", "--user", "user0@example.com")
 
 
+def test_users_named_by_a_number_are_found_by_it_and_by_address(people, monkeypatch):
+    monkeypatch.setattr(get_user_model(), "USERNAME_FIELD", "id")
+    names = (str(people[0].pk), "user1@example.com")
+    assert run_json("end_sessions", "--user", *names)["users"] == 2
+
+
 @pytest.mark.django_db
 def test_a_reason_that_is_not_an_administrators_is_refused(people):
     with pytest.raises(CommandError, match="Choose from: administrative, compromised"):

@@ -24,8 +24,6 @@ EXPECTED_DEFAULTS = {
     "PASSWORD_RATE": Rate(limit=10, seconds=300),
     "ADDRESS_RATE": Rate(limit=100, seconds=300),
     "PASSWORD_FAIL_OPEN": False,
-    "VERDICT_CACHE": None,
-    "VERDICT_MAX_AGE": timedelta(seconds=5),
 }
 
 

@@ -16,6 +16,7 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 from accounts import blacklist as simplejwt_blacklist
 from accounts import services
 from accounts.models import LogoutEvent, Session
+from accounts.services.record import record_each
 from benchmarks.drills import kills, logins, races
 from benchmarks.drills.client import Answer, Client
 from benchmarks.drills.kills import Case
@@ -157,7 +158,7 @@ def blacklist(login):
 
 def record(login):
     session = Session.objects.select_related("user").get(sid=login.sid)
-    services.recording.record_each([session], cause=services.Cause())
+    record_each([session], cause=services.Cause())
 
 
 @pytest.mark.parametrize("spoil", [delete_the_row, blacklist, record])

@@ -37,10 +37,9 @@ SELECT md5(n::text), '', now() + interval '14 days', md5(n::text)::uuid, 1000000
 FROM generate_series(1, {rows}) AS n;
 
 INSERT INTO drf_logout_logoutevent (occurred_at, user_id, username, initiator, reason, scope,
-    session_id, token_jti, sessions_ended, tokens_revoked, ip_address, user_agent, request_id,
-    chain, number)
+    session_id, token_jti, sessions_ended, tokens_revoked, ip_address, user_agent, request_id)
 SELECT now() - ({rows} - n) * interval '10 minutes', 1000000 + n, 'user' || n, 'user', 'logout',
-    'session', md5(n::text)::uuid, '', 1, 1, '10.0.0.0'::inet + n, 'Phone/1', '', n % 32, n / 32
+    'session', md5(n::text)::uuid, '', 1, 1, '10.0.0.0'::inet + n, 'Phone/1', ''
 FROM generate_series(1, {rows}) AS n;
 
 INSERT INTO token_blacklist_outstandingtoken (user_id, jti, token, created_at, expires_at)
@@ -257,14 +256,6 @@ def test_a_refresh_is_written_in_place(updates, phone):
         services.refresh(token=token, client=ClientInfo())
 
     assert updates("drf_logout_session", refresh) == (1, 1)
-
-
-@pytest.mark.postgresql
-def test_a_place_in_a_chain_is_taken_in_place(updates, user, phone):
-    def end():
-        services.end_all(user=user, cause=Cause())
-
-    assert updates("drf_logout_auditchain", end) == (1, 1)
 
 
 @pytest.mark.postgresql

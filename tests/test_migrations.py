@@ -11,19 +11,22 @@ from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
+from accounts import services
+from accounts.clients import ClientInfo
+from accounts.models import LogoutEvent, Session
+from accounts.services import Cause
+
 
 @pytest.fixture
 def migrate():
-    """Migrate this app to one of its migrations, and back to the last one afterwards."""
+    """Migrate an app to one of its migrations, and everything to the last ones afterwards."""
 
-    def run(name):
-        MigrationExecutor(connection).migrate([("drf_logout", name)])
+    def run(name, app="drf_logout"):
+        MigrationExecutor(connection).migrate([(app, name)])
 
     yield run
     executor = MigrationExecutor(connection)
-    executor.migrate(
-        [node for node in executor.loader.graph.leaf_nodes() if node[0] == "drf_logout"]
-    )
+    executor.migrate(executor.loader.graph.leaf_nodes())
 
 
 @pytest.mark.django_db
@@ -33,7 +36,7 @@ def test_no_migration_is_missing():
 
 @pytest.mark.django_db(transaction=True)
 def test_raw_tokens_that_were_there_are_forgotten(migrate):
-    migrate("0001_initial")
+    migrate("0002_postgresql")
     user = get_user_model().objects.create_user("ana")
     raw = str(SimpleJWTRefreshToken())
     now = timezone.now()
@@ -44,7 +47,7 @@ def test_raw_tokens_that_were_there_are_forgotten(migrate):
     )
     assert OutstandingToken.objects.get(jti="one").token == raw
 
-    migrate("0002_forget_raw_tokens")
+    migrate("0003_forget_raw_tokens")
 
     assert set(OutstandingToken.objects.values_list("token", flat=True)) == {""}
     assert set(OutstandingToken.objects.values_list("jti", "user", "created_at", "expires_at")) == {
@@ -55,7 +58,20 @@ def test_raw_tokens_that_were_there_are_forgotten(migrate):
 
 @pytest.mark.django_db(transaction=True)
 def test_the_way_back_is_open(migrate):
-    migrate("0001_initial")
-    migrate("0002_forget_raw_tokens")
+    migrate(None)
 
-    assert not OutstandingToken.objects.exists()
+    assert not [name for name in connection.introspection.table_names() if "drf_logout" in name]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_takes_simplejwts_tables_back_keeps_the_logins_and_the_record(migrate):
+    user = get_user_model().objects.create_user("ana")
+    services.log_in(user=user, client=ClientInfo())
+    services.end_all(user=user, cause=Cause())
+    services.log_in(user=user, client=ClientInfo())
+    # Its own way back needs an empty table.
+    OutstandingToken.objects.all().delete()
+
+    migrate(None, app="token_blacklist")
+
+    assert (Session.objects.count(), LogoutEvent.objects.count()) == (1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -144,13 +145,25 @@ def test_the_version_of_a_user_begins_with_zero(user):
     assert str(TokenVersion.objects.get(user=user)) == "0"
 
 
-def test_raising_the_version_counts_up_for_this_user_alone(user, stranger):
+def test_the_version_is_raised_to_the_next_second_and_of_this_user_alone(user, stranger):
+    TokenVersion.objects.lock(stranger.pk)
+    before = time.time()
+
+    TokenVersion.objects.raise_version(user)
+    assert before < TokenVersion.objects.get(user=user).version <= time.time() + 1
+
+
+def test_the_version_never_falls_where_a_clock_is_behind(user, stranger):
+    TokenVersion.objects.create(user=user, version=2**33)
+
+    TokenVersion.objects.raise_version(user)
+    assert TokenVersion.objects.get(user=user).version == 2**33
+
+
+def test_the_version_of_another_user_stays(user, stranger):
     TokenVersion.objects.lock(stranger.pk)
 
     TokenVersion.objects.raise_version(user)
-    assert TokenVersion.objects.get(user=user).version == 1
-    TokenVersion.objects.raise_version(user)
-    assert TokenVersion.objects.get(user=user).version == 2
 
     assert TokenVersion.objects.get(user=stranger).version == 0
 

@@ -348,7 +348,6 @@ def test_parallel_logouts_of_all_devices_all_succeed(user, deadlocks):
 
         assert [answer.status_code for answer in answers] == [200, 200]
         assert not survivors([p.access for p in pairs], [p.refresh for p in pairs])
-        assert TokenVersion.objects.get(user=user).version == number
         assert LogoutEvent.objects.count() == number
     assert not deadlocks()
 
@@ -422,10 +421,8 @@ def test_a_login_beside_the_logout_of_all_devices_is_ended_or_alive_as_a_whole(u
             delays=offset(number),
         )
 
-        version = TokenVersion.objects.get(user=user).version
         stands = Session.objects.filter(sid=pair.refresh.sid).exists()
         ended.add(not stands)
-        assert pair.refresh.version == (version if stands else version - 1)
         assert lives(pair.access) == stands
         assert refresh(pair.refresh).status_code == (200 if stands else 400)
         assert not lives(phone.access)
@@ -436,8 +433,9 @@ def test_a_login_beside_the_logout_of_all_devices_is_ended_or_alive_as_a_whole(u
 def test_a_plain_refresh_beside_the_logout_of_all_devices_leaves_nothing_half_alive(user):
     for number in range(ROUNDS):
         phone = services.log_in(user=user, client=CLIENT)
+        # As if the last round had been a while ago.
+        TokenVersion.objects.update(version=0)
         plain = StockRefreshToken.for_user(user)
-        plain["ver"] = phone.refresh.version
         token = tokens.decode_refresh(str(plain))
 
         def rotate(token: tokens.RefreshToken = token) -> services.TokenPair | None:
@@ -485,7 +483,7 @@ def test_a_first_login_beside_a_first_logout_of_all_devices_succeeds(transaction
 
         assert [answer.status_code for answer in answers] == [200] * 4
         assert not lives(plain)
-        assert TokenVersion.objects.get(user=user).version == 1
+        assert TokenVersion.objects.get(user=user).version > plain["iat"]
 
 
 def test_a_reauthentication_revives_no_login(user):

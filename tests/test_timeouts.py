@@ -19,11 +19,10 @@ from django.urls import include, path
 from django.utils import timezone
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework_simplejwt.serializers import TokenRefreshSerializer
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
-from accounts import blacklist, services
+from accounts import services
 from accounts.clients import ClientInfo
 from accounts.conf import AAL3
 from accounts.models import LogoutEvent, Session, hash_key
@@ -360,23 +359,6 @@ def test_the_first_tokens_of_a_short_login_end_with_it(log_in, user, settings):
     assert 115 <= tokens["expires_in"] <= 120
     end = Session.objects.get().authenticated_at + timedelta(minutes=2)
     assert exp(RefreshToken(tokens["refresh_token"])) <= end
-
-
-def test_simplejwts_own_refresh_does_not_put_off_the_end_either(user, settings, device):
-    settings.ACCOUNTS = {"ABSOLUTE_TIMEOUT": 3_600}
-    pair = services.log_in(user=user, client=device)
-    end = Session.objects.get().authenticated_at + timedelta(hours=1)
-
-    tokens = TokenRefreshSerializer().validate({"refresh": str(pair.refresh)})
-
-    assert "access" in tokens
-    row = Session.objects.get()
-    assert row.expires_at <= end
-    Session.objects.update(authenticated_at=ago(hours=1))
-    assert (
-        Client().get("/user", headers={"Authorization": f"Bearer {tokens['access']}"}).status_code
-        == 401
-    )
 
 
 def test_a_plain_token_that_is_refreshed_begins_a_login_with_limits(user, renew, settings):
@@ -851,16 +833,6 @@ def test_logging_in_again_replaces_the_key(browser, ana):
     assert browser.cookies[COOKIE].value != old_key
     assert not enters(thief)
     assert enters(browser)
-
-
-def test_a_login_that_simplejwt_has_ended_takes_no_place(settings, user, device):
-    settings.ACCOUNTS = {"MAX_SESSIONS": 2}
-    live, dead = (services.log_in(user=user, client=device) for _ in range(2))
-    blacklist.blacklist_jtis(dead.refresh.jti)
-
-    services.log_in(user=user, client=device)
-
-    assert Session.objects.filter(sid=live.access.sid).exists()
 
 
 @pytest.mark.parametrize("has_run_out", [False, True])

@@ -150,8 +150,7 @@ class TokenRefreshSerializer(SimpleJWTRefresh):
         try:
             token = tokens.decode_refresh(attrs["refresh"])
             if not api_settings.ROTATE_REFRESH_TOKENS:
-                services.find_login(token=token)
-                return {"access": str(token.access_token)}
+                return {"access": str(services.mint_access(token=token))}
             client = _client(self)
             pair = services.refresh(token=token, client=client)
         except TokenError as error:

@@ -77,10 +77,11 @@ def _named(name: str) -> Any:  # Any: as the host's key is
 
 def _is_named(name: str) -> Q:
     model = get_user_model()
-    condition = Q(**{model.USERNAME_FIELD: name})
     email = model.get_email_field_name()
-    if hasattr(model, email):
-        condition |= Q(**{f"{email}__iexact": name})
-    with contextlib.suppress(ValidationError):
-        condition |= Q(pk=model._meta.pk.to_python(name))
+    condition = Q(**{f"{email}__iexact": name}) if hasattr(model, email) else Q(pk__in=())
+    for field in model._meta.concrete_fields:
+        if field.primary_key or field.name == model.USERNAME_FIELD:
+            # Neither has to be text.
+            with contextlib.suppress(ValidationError):
+                condition |= Q(**{field.name: field.to_python(name)})
     return condition

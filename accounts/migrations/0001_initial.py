@@ -1,9 +1,8 @@
-"""The tables, and SimpleJWT's without the raw tokens that it has kept until now."""
+"""The tables."""
 
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 import django.db.models.deletion
 import django.utils.timezone
@@ -13,18 +12,10 @@ from django.db import migrations, models
 import accounts.models.indexes
 
 
-def forget_raw_tokens(apps: Any, schema_editor: Any) -> None:  # Any: Django's own arguments
-    outstanding = apps.get_model("token_blacklist", "OutstandingToken")
-    outstanding.objects.using(schema_editor.connection.alias).exclude(token="").update(token="")
-
-
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("token_blacklist", "0013_alter_blacklistedtoken_options_and_more"),
-    ]
+    dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations = [
         migrations.CreateModel(
@@ -299,6 +290,4 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        # There is no way back, and nothing that needs one: SimpleJWT never reads the column.
-        migrations.RunPython(forget_raw_tokens, migrations.RunPython.noop, elidable=True),
     ]

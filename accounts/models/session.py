@@ -120,9 +120,6 @@ class Session(AbstractBaseSession):
     previous_refresh_jti = models.CharField(max_length=255, blank=True, editable=False)
     rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    revoked: bool = False
-    """Whether SimpleJWT's blacklist was seen to have the current refresh token."""
-
     begins_login = False
     """Whether saving this row lets somebody log in; the session engine sets it."""
 

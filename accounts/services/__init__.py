@@ -29,6 +29,7 @@ from accounts.services.login import TokenPair as TokenPair
 from accounts.services.login import find_login as find_login
 from accounts.services.login import find_user as find_user
 from accounts.services.login import log_in as log_in
+from accounts.services.login import mint_access as mint_access
 from accounts.services.login import reauthenticate as reauthenticate
 from accounts.services.login import refresh as refresh
 from accounts.services.logout import log_out as log_out

@@ -169,9 +169,11 @@ def token_blacklisted(*, user_id: Any, jti: str, sid: uuid.UUID | None) -> Logou
 
     ``sid`` is that of the token, where it is known; a refresh token is found by its id.
     """
-    named = Q(sid=sid) if sid else Q(refresh_jti=jti) | Q(previous_refresh_jti=jti)
+    of_user = Session.objects.filter(user=user_id)  # which no index of the ids could replace
     return end_sessions(
-        sessions=Session.objects.filter(named, user=user_id, kind=Session.Kind.TOKEN),
+        sessions=Session.objects.token(sid)
+        if sid
+        else of_user.filter(Q(refresh_jti=jti) | Q(previous_refresh_jti=jti)),
         cause=Cause(reason=Reason.REVOKED, initiator=Initiator.SYSTEM),
     )
 

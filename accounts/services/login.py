@@ -19,7 +19,6 @@ from accounts.clients import ClientInfo
 from accounts.exceptions import (
     CredentialsChanged,
     LoginOver,
-    LoginRevoked,
     LoginRunOut,
     NotReauthenticable,
     TokenReused,
@@ -99,16 +98,25 @@ def refresh(*, token: RefreshToken, client: ClientInfo) -> TokenPair:
     elif login.session.refresh_jti == token.jti:
         successor = _rotate_once(login.user, login.session, token)
     else:
-        successor = tokens.rotated(token, login.session)
+        successor = _successor(token, login.session)
     return TokenPair(access=successor.access_token, refresh=successor)
+
+
+def mint_access(*, token: RefreshToken) -> AccessToken:
+    """Mint another access token of a refresh token that is not rotated; raises as ``refresh()``."""
+    session = find_login(token=token).session
+    if session is not None and blacklist.is_blacklisted(session.refresh_jti):
+        _settle(partial(end_revoked, session=session))
+        raise TokenRevoked
+    return token.access_token
 
 
 def find_login(*, token: LoginToken) -> Login:
     """Find the live login of a verified token, in one SELECT.
 
     Raises as ``logins.find_login()`` does, and ends what that finds to be over: a login that has
-    run out or has an old password, one whose refresh token is used again (RFC 9700 §4.14.2) or was
-    blacklisted, and those of a user who was deactivated.
+    run out or has an old password, one whose refresh token is used again (RFC 9700 §4.14.2),
+    and those of a user who was deactivated.
     """
     try:
         return logins.find_login(token)
@@ -124,7 +132,6 @@ def find_login(*, token: LoginToken) -> Login:
 _ENDINGS: Final[dict[type[LoginOver], Callable[..., Any]]] = {  # Any: what is left is unused
     LoginRunOut: run_out,
     TokenReused: end_reused,
-    LoginRevoked: end_revoked,
     CredentialsChanged: discard,
 }
 
@@ -178,10 +185,16 @@ def _rotate_once(user: User, session: Session, token: RefreshToken) -> RefreshTo
     if rotate(user, session, token, successor, moment):
         return successor
     # The login has been refreshed or has ended, or its token was blacklisted.
-    overtaken = cast("Session", find_login(token=token).session)
-    if overtaken.refresh_jti == token.jti:
-        raise TokenRevoked  # it was blacklisted, and is that no more
-    return tokens.rotated(token, overtaken)
+    return _successor(token, cast("Session", find_login(token=token).session))
+
+
+def _successor(token: RefreshToken, session: Session) -> RefreshToken:
+    """Return the successor that a login's previous token has got, once more."""
+    if token.jti != session.refresh_jti and not blacklist.is_blacklisted(session.refresh_jti):
+        return tokens.rotated(token, session)
+    # By other code, and without a signal that would have ended the login: by bulk_create(), say.
+    _settle(partial(end_revoked, session=session))
+    raise TokenRevoked
 
 
 def _rotate(

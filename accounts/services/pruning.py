@@ -3,33 +3,33 @@
 Nothing is recorded: nobody is logged out by it, for what goes was refused already.
 
 Each function here removes one batch in one short transaction, and says where the next one begins,
-so that all of them together read a table once. On PostgreSQL it waits for nobody: a row that a
-request holds is left for the next run. What is removed has run out in the very moment it is
-removed, for the DELETE itself looks again.
+so that all of them together read a table once. It waits for nobody: a row that a request holds is
+left for the next run. And what is removed has run out in the very moment it is removed, for it is
+looked at once more when it is locked.
 
-PostgreSQL's rows go as they lie, see ``accounts.services.heap``. In the order of their primary key
-go those of other databases, those that rows of the host point at, and the record's.
+PostgreSQL's rows go as they lie, see ``accounts.services.heap``. Elsewhere, and where rows of the
+host point at them, they go in the order of their key, by Django's own ``delete()``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final
 
 from django.db import connections, transaction
-from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.db.models import Field, ForeignObjectRel, Model, QuerySet
 from django.utils import timezone
 
 from accounts import blacklist
 from accounts.conf import conf
 from accounts.models import LogoutEvent, Session, database
 from accounts.services import heap
-from accounts.services.heap import AnyOf, Array
 from accounts.services.transactions import retried
 
 Key = str | int
 
-M = TypeVar("M", bound=Model)
+KEYS: Final = 1000
+"""Of a batch by key: no more than any database takes in one statement."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +50,54 @@ def expired_tokens() -> QuerySet[Any]:  # Any: the rows are SimpleJWT's
     return blacklist.expired()
 
 
+@retried
+def prune_sessions(*, size: int, after: Key | None = None) -> Batch:
+    """Remove a batch of ``expired_sessions()``, of ``size`` rows at most."""
+    return _prune(expired_sessions(), size=size, after=after)
+
+
+@retried
+def prune_tokens(*, size: int, after: Key | None = None) -> Batch:
+    """Remove a batch of ``expired_tokens()``, of ``size`` at most, and what blacklists them."""
+    return _prune(expired_tokens(), size=size, after=after)
+
+
+def _prune(doomed: QuerySet[Any], *, size: int, after: Key | None) -> Batch:
+    referring = _referring(doomed.model)
+    blacklisted = blacklist.blacklistings().model
+    hosts = {column.model for column in (*referring, *_referring(blacklisted))} - {blacklisted}
+    if hosts or connections[doomed.db].vendor != "postgresql":
+        return _prune_by_key(doomed, size=size, after=after)
+    removed, page = heap.remove(doomed, referring=referring, size=size, first=int(after or 0))
+    return Batch(removed=removed, last=page)
+
+
+def _referring(model: type[Model]) -> list[Field[Any, Any]]:
+    """Return the columns of any table, the host's too, that point at rows of a model."""
+    relations = model._meta.get_fields(include_hidden=True)
+    return [relation.field for relation in relations if isinstance(relation, ForeignObjectRel)]
+
+
+def _prune_by_key(doomed: QuerySet[Any], *, size: int, after: Key | None) -> Batch:
+    """Remove those among the next ``size`` rows of the table, with the cascade that hosts ask for.
+
+    Among all rows: where few have run out, to look for the next of them is to read for long.
+    """
+    size = min(size, KEYS)
+    # Past the record's own ``delete()``, which refuses.
+    table: QuerySet[Any] = QuerySet(doomed.model, using=doomed.db).order_by("pk")
+    following = table if after is None else table.filter(pk__gt=after)
+    keys = list(following.values_list("pk", flat=True)[:size])
+    with transaction.atomic(using=doomed.db):
+        # A database that has no locks of rows is not asked for them.
+        free = doomed.filter(pk__in=keys).select_for_update(skip_locked=True)
+        _, removed = table.filter(pk__in=list(free.values_list("pk", flat=True))).delete()
+    return Batch(
+        removed=removed.get(doomed.model._meta.label, 0),
+        last=keys[-1] if len(keys) == size else None,
+    )
+
+
 def old_events() -> QuerySet[LogoutEvent]:
     """Return the recorded events older than ``AUDIT_RETENTION``; none where that is not set."""
     events = LogoutEvent.objects.using(database())
@@ -59,64 +107,13 @@ def old_events() -> QuerySet[LogoutEvent]:
 
 
 @retried
-def prune_sessions(*, size: int, after: Key | None = None) -> Batch:
-    """Remove a batch of ``expired_sessions()``, of ``size`` rows at most."""
-    if _lie_alone(Session):
-        removed, page = heap.remove(expired_sessions(), size=size, first=int(after or 0))
-        return Batch(removed=removed, last=page)
-    return _prune(expired_sessions(), size=size, after=after)
-
-
-@retried
 def prune_events(*, size: int, after: Key | None = None) -> Batch:
     """Remove a batch of ``old_events()``, of ``size`` rows at most."""
     with transaction.atomic(using=database()):
         _allow_deletion()
-        batch = _prune(old_events(), size=size, after=after)
+        batch = _prune_by_key(old_events(), size=size, after=after)
         _forbid_deletion()
     return batch
-
-
-@retried
-def prune_tokens(*, size: int, after: Key | None = None) -> Batch:
-    """Remove a batch of ``expired_tokens()``, of ``size`` at most, and what blacklists them.
-
-    Where it goes by the primary key, those among the next ``size`` rows.
-    """
-    listings = blacklist.blacklistings()
-    if _lie_alone(expired_tokens().model, listings.model):
-        listed = listings.model._meta.get_field("token")
-        removed, page = heap.remove(
-            expired_tokens(), size=size, first=int(after or 0), referring=listed
-        )
-        return Batch(removed=removed, last=page)
-    # Among all rows: SimpleJWT has no index of ``expires_at``, so to look for the next ones that
-    # have run out could mean to read the whole table for each batch.
-    last = _last_key(blacklist.outstanding(), size=size, after=after)
-    expired = _between(expired_tokens(), after=after, last=last)
-    # By the same range: a shorter way than from each token to what blacklists it.
-    listings = _between(listings, "token", after=after, last=last)
-    unlisted = expired.filter(~Exists(listings.filter(token=OuterRef("pk"))))
-    with transaction.atomic(using=database()):
-        listings.filter(_free("token", expired))._raw_delete(database())  # noqa: SLF001
-        # One that another transaction held a moment ago may be blacklisted still.
-        removed = _remove(unlisted, known=listings.model)
-    return Batch(removed=removed, last=last)
-
-
-def _lie_alone(model: type[Model], known: type[Model] | None = None) -> bool:
-    """Whether rows can be removed as they lie: no row of the host asks for a cascade."""
-    return connections[database()].vendor == "postgresql" and not _is_pointed_at(model, known)
-
-
-def _is_pointed_at(model: type[Model], known: type[Model] | None) -> bool:
-    """Whether rows of the host, not of the ``known`` model, point at those of a model."""
-    pointing = {
-        field.related_model
-        for field in model._meta.get_fields(include_hidden=True)
-        if field.auto_created and not field.concrete
-    }
-    return bool(pointing - {known})
 
 
 def _allow_deletion() -> None:
@@ -136,60 +133,3 @@ def _set_pruning(state: str) -> None:
     if connections[database()].vendor == "postgresql":
         with connections[database()].cursor() as cursor:
             cursor.execute("SELECT set_config('drf_logout.pruning', %s, true)", [state])
-
-
-def _prune(doomed: QuerySet[Any], *, size: int, after: Key | None) -> Batch:
-    last = _last_key(doomed, size=size, after=after)
-    with transaction.atomic(using=database()):
-        removed = _remove(_between(doomed, after=after, last=last))
-    return Batch(removed=removed, last=last)
-
-
-def _last_key(rows: QuerySet[Any], *, size: int, after: Key | None) -> Key | None:
-    """Return the key that the next so many rows end with; None if there are not so many."""
-    keys = _between(rows, after=after, last=None).order_by("pk").values_list("pk", flat=True)
-    key: Key | None = keys[size - 1 : size].first()
-    return key
-
-
-def _between(
-    rows: QuerySet[Any], key: str = "pk", *, after: Key | None, last: Key | None
-) -> QuerySet[Any]:
-    if after is not None:
-        rows = rows.filter(**{f"{key}__gt": after})
-    if last is not None:
-        rows = rows.filter(**{f"{key}__lte": last})
-    return rows
-
-
-def _free(key: str, rows: QuerySet[Any]) -> Q | AnyOf:
-    """Match the keys of those rows that nobody else holds, and lock these.
-
-    Elsewhere than on PostgreSQL all of the rows, so that the statement may have to wait for some.
-    """
-    keys = rows.order_by().values("pk")
-    if connections[database()].vendor != "postgresql":
-        return Q(**{f"{key}__in": keys})
-    # All of them are found before the first is locked: where there are few, finding takes long.
-    found = keys.filter(AnyOf("pk", Array(keys)))
-    free = found.select_for_update(skip_locked=True)
-    return AnyOf(key, Array(free))
-
-
-def _remove(rows: QuerySet[Any], *, known: type[Model] | None = None) -> int:
-    """Delete the rows that nobody else holds, in one statement.
-
-    Where rows of the host point at them (those of the ``known`` model are gone already), as Django
-    does it: with the cascade that they ask for.
-    """
-    model = rows.model
-    rows = rows.filter(_free("pk", rows))
-    if _is_pointed_at(model, known):
-        # Past the record's own ``delete()``, which refuses.
-        _, removed = QuerySet.delete(rows)
-        return removed.get(model._meta.label, 0)
-    # ``delete()`` would read every row as soon as any receiver of the host listens to deletions,
-    # and refuses where the rows are the record: this is its one exception, for the host itself has
-    # said how long the record is kept.
-    # None where Django knows without asking that there are no such rows.
-    return rows._raw_delete(rows.db) or 0  # noqa: SLF001

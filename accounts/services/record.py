@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +43,23 @@ class LogoutResult:
 UNCHANGED: Final = LogoutResult()
 
 
+def compose(*, cause: Cause, scope: Scope, device: ClientInfo | None = None) -> LogoutEvent:
+    """Return an event that says why, from where and how much; not yet whose, or what, ended.
+
+    ``device`` is whose login ends, for where no client asked for it.
+    """
+    client = cause.client or device or ClientInfo()
+    return LogoutEvent(
+        actor=cause.actor,
+        initiator=cause.initiator,
+        reason=cause.reason,
+        scope=scope,
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
+        request_id=client.request_id,
+    )
+
+
 def record(
     *,
     user: User,
@@ -56,10 +73,10 @@ def record(
     """Record that logins of one user ended together; nothing if none did."""
     if not sessions_ended and not tokens_revoked:
         return UNCHANGED
-    event = _event(user, cause, cause.client or ClientInfo())
-    event.scope, event.session_id, event.token_jti = scope, session_id, token_jti
+    event = compose(cause=cause, scope=scope)
+    event.session_id, event.token_jti = session_id, token_jti
     event.sessions_ended, event.tokens_revoked = sessions_ended, tokens_revoked
-    return _record([event])
+    return _record([(user, event)])
 
 
 def record_each(sessions: Iterable[Session], *, cause: Cause) -> LogoutResult:
@@ -69,10 +86,10 @@ def record_each(sessions: Iterable[Session], *, cause: Cause) -> LogoutResult:
         if session.user is None:
             raise ValueError("an anonymous session is no login")
         device = ClientInfo(ip_address=session.ip_address, user_agent=session.user_agent)
-        event = _event(session.user, cause, cause.client or device)
-        event.scope, event.session_id = Scope.SESSION, session.sid
-        event.sessions_ended, event.tokens_revoked = 1, int(bool(session.refresh_jti))
-        events.append(event)
+        event = compose(cause=cause, scope=Scope.SESSION, device=device)
+        event.session_id, event.sessions_ended = session.sid, 1
+        event.tokens_revoked = int(bool(session.refresh_jti))
+        events.append((session.user, event))
     return _record(events)
 
 
@@ -92,21 +109,13 @@ def announce(events: Iterable[LogoutEvent]) -> LogoutResult:
     )
 
 
-def _record(events: list[LogoutEvent]) -> LogoutResult:
+def _record(events: Sequence[tuple[User, LogoutEvent]]) -> LogoutResult:
+    for user, event in events:
+        # One who is about to be deleted stays on record by name, which need not be text.
+        event.user = None if event.reason == Reason.USER_DELETED else user
+        event.username = str(user.get_username())[:USERNAME_MAX_LENGTH]
+        if event.actor == user:
+            event.actor = None
     # Not by save(), whose signals the one statement of a usual logout does not send either.
-    return announce(LogoutEvent.objects.using(database()).bulk_create(events))
-
-
-def _event(user: User, cause: Cause, client: ClientInfo) -> LogoutEvent:
-    return LogoutEvent(
-        # One who is about to be deleted stays on record by name.
-        user=None if cause.reason == Reason.USER_DELETED else user,
-        # Which need not be text.
-        username=str(user.get_username())[:USERNAME_MAX_LENGTH],
-        actor=None if cause.actor == user else cause.actor,
-        initiator=cause.initiator,
-        reason=cause.reason,
-        ip_address=client.ip_address,
-        user_agent=client.user_agent,
-        request_id=client.request_id,
-    )
+    rows = [event for _, event in events]
+    return announce(LogoutEvent.objects.using(database()).bulk_create(rows))

@@ -16,19 +16,19 @@ seen; an upsert finds it.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import connections
-from django.db.models import CharField, F, IntegerField, TextField, UUIDField
+from django.db import connections, transaction
+from django.db.models import CharField, IntegerField, QuerySet, TextField, UUIDField
 from django.db.models.deletion import Collector
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast
-from django.utils import timezone
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.utils import aware_utcnow, datetime_from_epoch
@@ -44,18 +44,12 @@ from accounts.models import (
     User,
     database,
 )
-from accounts.services.record import Initiator, LogoutResult, Reason, Scope, announce
+from accounts.services.record import Cause, LogoutResult, Scope, announce, compose
 from accounts.tokens import AccessToken, LoginToken, RefreshToken
 
 # Any: parameters of SQL.
 
-TABLES: Final = {
-    "session": Session._meta.db_table,
-    "version": TokenVersion._meta.db_table,
-    "event": LogoutEvent._meta.db_table,
-    "outstanding": OutstandingToken._meta.db_table,
-    "blacklisted": BlacklistedToken._meta.db_table,
-}
+SCOPES: Final = {Scope.SESSION, Scope.REFRESH_TOKENS}
 
 
 def are_possible() -> bool:
@@ -70,51 +64,36 @@ def end(
 ) -> LogoutResult | None:
     """End the login of an access token, the first that was presented, and put it on record.
 
-    None if nothing was done: the scope is another one than ``session`` and ``refresh_tokens``, the
-    login is not alive, or it takes more than a statement to tell.
+    None if nothing was done: the scope is another one than ``SCOPES`` has, the login is not alive,
+    or it takes more than a statement to tell.
     """
-    named, owner = presented[0], presented[0].user_id
-    if scope not in _SCOPES or not isinstance(named, AccessToken) or named.sid is None:
+    named = presented[0]
+    if scope not in SCOPES or not isinstance(named, AccessToken) or named.sid is None:
         return None
     # What is not printable, the database may refuse to take.
-    if not owner.isprintable() or not are_possible() or not _can_delete() or not _has_plain_name():
+    if not named.user_id.isprintable() or not are_possible() or not _is_plain():
         return None
-    now = timezone.now()
-    sql, params = _end(database(), scope)
+    event = compose(cause=Cause(client=client), scope=scope)
+    event.session_id, event.token_jti, event.sessions_ended = named.sid, named.jti, 1
+    now = event.occurred_at
     params = {
-        **params,
+        **{name: getattr(event, name) for name in _SAID},
         **_rows(presented),
-        "sid": named.sid,
-        "owner": owner,
-        "now": now,
+        "owner": named.user_id,
         "utc_now": aware_utcnow(),
         "idle": conf.idle_timeout and now - conf.idle_timeout,
         "absolute": conf.absolute_timeout and now - conf.absolute_timeout,
         "access_end": now + AccessToken.lifetime,
-        "token_jti": named.jti,
-        "ip_address": client.ip_address,
-        "user_agent": client.user_agent,
-        "request_id": client.request_id,
     }
-    if (row := _run(sql, params)) is None:
+    with nullcontext() if scope is Scope.SESSION else transaction.atomic(using=database()):
+        if scope is not Scope.SESSION:
+            # First: a statement does not see the login that began while it waited.
+            turn = TokenVersion.objects.using(database()).select_for_update()
+            turn.filter(user__in=Session.objects.token(named.sid).values("user")).first()
+        row = _run(_end(database(), scope, len(presented)), params)
+    if row is None:
         return None
-    pk, user_id, username, tokens_revoked = row
-    event = LogoutEvent(
-        pk=pk,
-        occurred_at=now,
-        user_id=user_id,
-        username=username,
-        initiator=Initiator.USER,
-        reason=Reason.LOGOUT,
-        scope=scope,
-        session_id=named.sid,
-        token_jti=named.jti,
-        sessions_ended=1,
-        tokens_revoked=tokens_revoked,
-        ip_address=client.ip_address,
-        user_agent=client.user_agent,
-        request_id=client.request_id,
-    )
+    event.pk, event.user_id, event.username, event.tokens_revoked = row
     event._state.adding, event._state.db = False, database()
     return announce([event])
 
@@ -126,10 +105,8 @@ def rotate(
     params = {
         **_rows([token, successor]),
         "login": session.pk,
-        "jti": token.jti,
-        "successor": successor.jti,
         "expires": successor.expires_at,
-        "now": moment,
+        "occurred_at": moment,
         "known_hash": session.auth_hash,
         "hash": user.get_session_auth_hash(),
     }
@@ -148,64 +125,122 @@ def _run(sql: str, params: Mapping[str, Any]) -> Any:
 
 
 def _rows(tokens: Sequence[LoginToken]) -> dict[str, Any]:
-    """Return what SimpleJWT's table is to have of these tokens, column by column."""
-    by_jti = {token.jti: token for token in tokens}
-    return {
-        "jtis": list(by_jti),
-        "created": [token.current_time for token in by_jti.values()],
-        "expire": [datetime_from_epoch(token.payload["exp"]) for token in by_jti.values()],
-    }
+    """Return what SimpleJWT's table is to have of these tokens."""
+    rows: dict[str, Any] = {}
+    for number, token in enumerate(tokens):
+        rows[f"jti{number}"], rows[f"created{number}"] = token.jti, token.current_time
+        rows[f"expires{number}"] = datetime_from_epoch(token.payload["exp"])
+    return rows
 
 
-def _can_delete() -> bool:
-    """Whether Django has nothing to do with what is deleted.
+def _is_plain() -> bool:
+    """Whether Django has nothing to do with what is deleted, nor the host with a user's name.
 
-    It has where rows of the host point at logins, or its code listens to their deletion.
+    Django has where rows of the host point at logins, or its code listens to their deletion.
     """
-    return Collector(using=database(), origin=None).can_fast_delete(Session.objects.all())
-
-
-def _has_plain_name() -> bool:
-    """Whether the database has a user's name as ``get_username()`` returns it."""
     model = get_user_model()
     field = model._meta.get_field(model.USERNAME_FIELD)
     return (
-        model.get_username is AbstractBaseUser.get_username
-        and isinstance(field, CharField | TextField | IntegerField | UUIDField)
+        isinstance(field, CharField | TextField | IntegerField | UUIDField)
         and not hasattr(field, "from_db_value")
+        and model.get_username is AbstractBaseUser.get_username
+        and Collector(using=database(), origin=None).can_fast_delete(Session.objects.all())
     )
 
 
-_PLACE: Final = uuid.UUID(int=0)
-"""What the ``sid`` takes the place of."""
+# What is put into SQL below are names of tables, of columns and of parameters, and values of ours.
+# ruff: noqa: S608
+
+TABLES: Final = {
+    "session": Session._meta.db_table,
+    "event": LogoutEvent._meta.db_table,
+    "outstanding": OutstandingToken._meta.db_table,
+    "blacklisted": BlacklistedToken._meta.db_table,
+}
+
+_SAID: Final = {
+    name: f"%({name})s"
+    for name in (
+        *("occurred_at", "initiator", "reason", "scope", "session_id", "token_jti"),
+        *("sessions_ended", "ip_address", "user_agent", "request_id"),
+    )
+} | {"ip_address": "%(ip_address)s::inet"}
+
+
+def _presented(count: int) -> str:
+    # One by one: for arrays PostgreSQL would make a plan each time.
+    row = "(%(jti{n})s::text, %(created{n})s::timestamptz, %(expires{n})s::timestamptz)"
+    rows = ", ".join(row.format(n=number) for number in range(count))
+    return f"(VALUES {rows}) AS token (jti, created_at, expires_at)"
+
+
+def _of_owner(field: str, alias: str) -> str:
+    """Return what selects a field of a login's user, as text: of any table, or of several."""
+    owner: QuerySet[User] = QuerySet(get_user_model()).filter(pk=RawSQL("login.user_id", ()))
+    text = owner.annotate(text=Cast(field, TextField())).values("text")
+    sql, _ = text.query.get_compiler(using=alias).as_sql()
+    return f"({sql})"
 
 
 @cache
-def _end(alias: str, scope: Scope) -> tuple[str, Mapping[str, Any]]:
-    """Return the statement and those of its parameters that are always the same.
-
-    The ORM writes what depends on the host's users: any table, or several, and any key.
-    """
-    named = Session.objects.token(_PLACE).annotate(
-        owner=Cast(f"user__{api_settings.USER_ID_FIELD}", TextField()),
-        name=Cast(f"user__{get_user_model().USERNAME_FIELD}", TextField()),
-        login=F("pk"),
-        whose=F("user_id"),
+def _end(alias: str, scope: Scope, count: int) -> str:
+    """Return the statement that ends a login; the ORM writes what depends on the host's users."""
+    closes = scope is Scope.REFRESH_TOKENS
+    return _END.format(
+        owner=_of_owner(api_settings.USER_ID_FIELD, alias),
+        name=_of_owner(get_user_model().USERNAME_FIELD, alias),
+        closed=_CLOSED.format(**TABLES) if closes else "",
+        closed_tokens="UNION ALL SELECT * FROM closed" if closes else "",
+        blacklisting=_BLACKLISTING.format(
+            which="TRUE", others=_OTHERS.format(**TABLES) if closes else "", **TABLES
+        ),
+        presented=_presented(count),
+        **TABLES,
     )
-    rows: Any = named.values_list("login", "whose", "owner", "name")
-    sql, values = rows.query.get_compiler(using=alias).as_sql()
-    names = ["sid" if value == _PLACE else f"fixed{n}" for n, value in enumerate(values)]
-    fixed = {name: value for name, value in zip(names, values, strict=True) if name != "sid"}
-    named_sql = sql % tuple(f"%({name})s" for name in names)
-    parts = {"named": f"named (login, whose, owner, name) AS ({named_sql})", **_SCOPES[scope]}
-    return _END.format(**parts, **TABLES), {**fixed, "scope": scope.value}
 
 
-# ruff: noqa: S608 - what is put in are names of tables and of parameters, and values of ours
+_END: Final = f"""WITH ended AS (
+    DELETE FROM {{session}} AS login
+    WHERE sid = %(session_id)s AND kind = '{Session.Kind.TOKEN}' AND {{owner}} = %(owner)s
+        AND expire_date > %(occurred_at)s
+        AND last_seen_at > COALESCE(%(idle)s::timestamptz, '-infinity')
+        AND authenticated_at > COALESCE(%(absolute)s::timestamptz, '-infinity')
+    RETURNING sid, user_id, refresh_jti, COALESCE(rotated_at, authenticated_at) AS issued_at,
+        expire_date, left({{name}}, {USERNAME_MAX_LENGTH}) AS username
+),
+{{closed}}
+revoked AS (
+    SELECT user_id, refresh_jti AS jti, issued_at AS created_at, expire_date AS expires_at
+    FROM ended WHERE refresh_jti <> ''
+    UNION ALL SELECT user_id, token.* FROM ended, {{presented}} WHERE token.jti <> refresh_jti
+    {{closed_tokens}}
+),
+{{blacklisting}}
+INSERT INTO {{event}} (user_id, username, tokens_revoked, {", ".join(_SAID)})
+SELECT user_id, username, (SELECT count(*) FROM listed), {", ".join(_SAID.values())} FROM ended
+RETURNING id, user_id, username, tokens_revoked
+"""
 
-# What SimpleJWT's tables have to learn of some tokens, ``revoked``, of which a row may be missing.
-_BLACKLISTING: Final = """
-recorded AS (
+# The other logins, which keep their access token until it runs out.
+_CLOSED: Final = f"""closed AS (
+    UPDATE {{session}} AS login SET
+        refresh_jti = '', previous_refresh_jti = login.refresh_jti,
+        expire_date = LEAST(login.expire_date, %(access_end)s)
+    FROM ended
+    WHERE login.user_id = ended.user_id AND login.kind = '{Session.Kind.TOKEN}'
+        AND login.sid <> ended.sid AND login.refresh_jti <> ''
+    RETURNING login.user_id, login.previous_refresh_jti,
+        COALESCE(login.rotated_at, login.authenticated_at), login.expire_date
+),"""
+
+# The tokens that plain SimpleJWT has minted.
+_OTHERS: Final = """UNION SELECT known.id, jti
+    FROM {outstanding} AS known JOIN ended USING (user_id)
+    WHERE expires_at > %(utc_now)s
+        AND NOT EXISTS (SELECT FROM {blacklisted} WHERE token_id = known.id)"""
+
+# What SimpleJWT's tables learn of the tokens that are ``revoked``.
+_BLACKLISTING: Final = """recorded AS (
     INSERT INTO {outstanding} (user_id, jti, token, created_at, expires_at)
     SELECT user_id, jti, '', created_at, expires_at FROM revoked
     WHERE NOT EXISTS (SELECT FROM {outstanding} AS known WHERE known.jti = revoked.jti)
@@ -213,7 +248,7 @@ recorded AS (
 ),
 listed AS (
     INSERT INTO {blacklisted} (token_id, blacklisted_at)
-    SELECT id, %(now)s::timestamptz FROM (
+    SELECT id, %(occurred_at)s::timestamptz FROM (
         SELECT id, jti FROM recorded
         UNION SELECT known.id, jti FROM {outstanding} AS known JOIN revoked USING (jti)
         {others}
@@ -221,87 +256,22 @@ listed AS (
     ON CONFLICT (token_id) DO NOTHING RETURNING token_id
 )"""
 
-_PRESENTED: Final = """unnest(
-        %(jtis)s::text[], %(created)s::timestamptz[], %(expire)s::timestamptz[]
-    ) AS token (jti, created_at, expires_at)"""
-
-_END: Final = f"""WITH {{named}},
-{{turn}}
-ended AS (
-    DELETE FROM {{session}} AS login USING named
-    WHERE session_key = named.login AND named.owner = %(owner)s AND {{in_turn}}
-        AND expire_date > %(now)s
-        AND last_seen_at > COALESCE(%(idle)s::timestamptz, '-infinity')
-        AND authenticated_at > COALESCE(%(absolute)s::timestamptz, '-infinity')
-    RETURNING sid, user_id, name, refresh_jti, expire_date,
-        COALESCE(rotated_at, authenticated_at) AS issued_at
-),
-{{closed}}
-revoked AS (
-    SELECT user_id, refresh_jti AS jti, issued_at AS created_at, expire_date AS expires_at
-    FROM ended WHERE refresh_jti <> ''
-    UNION ALL SELECT user_id, token.* FROM ended, {_PRESENTED} WHERE token.jti <> refresh_jti
-    {{closed_tokens}}
-),
-{_BLACKLISTING}
-INSERT INTO {{event}} (
-    occurred_at, user_id, username, initiator, reason, scope, session_id, token_jti,
-    sessions_ended, tokens_revoked, ip_address, user_agent, request_id
-)
-SELECT %(now)s, user_id, left(name, {USERNAME_MAX_LENGTH}), '{Initiator.USER}', '{Reason.LOGOUT}',
-    %(scope)s, sid, %(token_jti)s, 1, (SELECT count(*) FROM listed), %(ip_address)s::inet,
-    %(user_agent)s, %(request_id)s
-FROM ended
-RETURNING id, user_id, username, tokens_revoked
-"""
-
-_SCOPES: Final = {
-    Scope.SESSION: {
-        "turn": "",
-        "in_turn": "TRUE",
-        "closed": "",
-        "closed_tokens": "",
-        "which": "TRUE",
-        "others": "",
-    },
-    # Two of these, of one user, would else wait for each other's login.
-    Scope.REFRESH_TOKENS: {
-        "turn": f"""turn AS MATERIALIZED (
-            SELECT FROM {TABLES["version"]} WHERE user_id = (SELECT whose FROM named) FOR UPDATE
-        ),""",
-        "in_turn": "EXISTS (SELECT FROM turn)",
-        # The other logins keep their access token until it runs out.
-        "closed": f"""closed AS (
-            UPDATE {TABLES["session"]} AS login SET refresh_jti = '',
-                previous_refresh_jti = login.refresh_jti,
-                expire_date = LEAST(login.expire_date, %(access_end)s)
-            FROM ended
-            WHERE login.user_id = ended.user_id AND login.kind = '{Session.Kind.TOKEN}'
-                AND login.sid <> ended.sid AND login.refresh_jti <> ''
-            RETURNING login.user_id, login.previous_refresh_jti,
-                COALESCE(login.rotated_at, login.authenticated_at), login.expire_date
-        ),""",
-        "closed_tokens": "UNION ALL SELECT * FROM closed",
-        # Those of plain SimpleJWT.
-        "which": "TRUE",
-        "others": f"""UNION SELECT known.id, jti FROM {TABLES["outstanding"]} AS known
-            JOIN ended USING (user_id) WHERE expires_at > %(utc_now)s
-                AND NOT EXISTS (SELECT FROM {TABLES["blacklisted"]} WHERE token_id = known.id)""",
-    },
-}
-
-_ROTATE: Final = f"""WITH rotated AS (
-    UPDATE {{session}} SET
-        refresh_jti = %(successor)s, previous_refresh_jti = %(jti)s, rotated_at = %(now)s,
-        last_seen_at = %(now)s, expire_date = %(expires)s,
+_ROTATE: Final = """WITH rotated AS (
+    UPDATE {session} SET
+        refresh_jti = %(jti1)s, previous_refresh_jti = %(jti0)s, rotated_at = %(occurred_at)s,
+        last_seen_at = %(occurred_at)s, expire_date = %(expires)s,
         auth_hash = CASE auth_hash WHEN %(known_hash)s THEN %(hash)s ELSE auth_hash END
-    WHERE session_key = %(login)s AND refresh_jti = %(jti)s AND NOT EXISTS (
-        SELECT FROM {{outstanding}} AS known JOIN {{blacklisted}} ON token_id = known.id
-        WHERE known.jti = %(jti)s
+    WHERE session_key = %(login)s AND refresh_jti = %(jti0)s AND NOT EXISTS (
+        SELECT FROM {outstanding} AS known JOIN {blacklisted} ON token_id = known.id
+        WHERE known.jti = %(jti0)s
     )
     RETURNING user_id
 ),
-revoked AS (SELECT user_id, token.* FROM rotated, {_PRESENTED}),
-{_BLACKLISTING}
+revoked AS (SELECT user_id, token.* FROM rotated, {presented}),
+{blacklisting}
 SELECT 1 FROM rotated
-""".format(**TABLES, which="jti = %(jti)s", others="")
+""".format(
+    presented=_presented(2),
+    blacklisting=_BLACKLISTING.format(which="jti = %(jti0)s", others="", **TABLES),
+    **TABLES,
+)

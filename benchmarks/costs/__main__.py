@@ -51,17 +51,14 @@ class Bench:
     spare: list[Login] = field(default_factory=list)
 
     @contextmanager
-    def web(self, **environment: str) -> Iterator[WebServer]:
+    def web(self) -> Iterator[WebServer]:
         """Serve with one process, which answers one request at a time."""
-        os.environ.update(environment)
         server = WebServer(self.folder, workers=1, threads=1)
         try:
             server.wait()
             yield server
         finally:
             server.close()
-            for name in environment:
-                del os.environ[name]
 
     def measure(
         self, server: WebServer, calls: Sequence[Callable[[], Answer]], *, status: int
@@ -168,36 +165,20 @@ def _running() -> Iterator[Bench]:
 
 
 def _measure(bench: Bench, count: int) -> dict[str, Any]:  # Any: JSON
-    spare, *begun = logins.begin(2 * count + 1)
+    spare, *begun = logins.begin(count + 1)
     bench.spare.append(spare)
-    here, there = begun[:count], begun[count:]
     costs: dict[str, Costs] = {}
     with bench.web() as server:
         client = Client(port=server.port)
         client.log_out("/logout", spare.access)
-        _warm_up(client, here)
+        _warm_up(client, begun)
         nobody = [partial(client.user, "")] * count
         costs["refused without a token"] = bench.measure(server, nobody, status=401)
-        costs["request"] = bench.measure(server, _requests(client, here), status=200)
-        renew = [partial(client.refresh, login.refresh) for login in here]
+        costs["request"] = bench.measure(server, _requests(client, begun), status=200)
+        renew = [partial(client.refresh, login.refresh) for login in begun]
         costs["refresh"] = bench.measure(server, renew, status=200)
-        costs["logout"] = bench.measure(server, _logouts(client, here), status=200)
-    entry = _entry_bytes(count)
-    with bench.web(COSTS_VERDICT_CACHE="1") as server:
-        client = Client(port=server.port)
-        _warm_up(client, there)
-        missed = bench.measure(server, _requests(client, there), status=200)
-        costs["request, verdict not kept yet"] = missed
-        # Within the minute for which a verdict counts, at most.
-        costs["request, verdict kept"] = bench.measure(server, _requests(client, there), status=200)
-        verdict = bench.redis.bytes_of("*accounts.verdict.*") / count
-        costs["logout, with the verdict cache"] = bench.measure(
-            server, _logouts(client, there), status=200
-        )
-    return {
-        "costs": costs,
-        "bytes": {"entry of the record": entry, "verdict and its stamp in Redis": round(verdict)},
-    }
+        costs["logout"] = bench.measure(server, _logouts(client, begun), status=200)
+    return {"costs": costs, "bytes": {"entry of the record": _entry_bytes(count)}}
 
 
 def _warm_up(client: Client, begun: Sequence[Login]) -> None:

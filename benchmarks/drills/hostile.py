@@ -407,11 +407,13 @@ def memory() -> dict[int, int]:
 def tables(project: Project) -> dict[str, list[str]]:
     """Return every row of every table, as text.
 
-    Without ``last_seen_at``, for some of the requests come with a bearer that is alive.
+    Without ``last_seen_at``, for some of the requests come with a bearer that is alive, and without
+    the counters, which count these requests too.
     """
     with psycopg.connect(project.postgresql.address) as connection:
         names = connection.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            " AND tablename <> 'drf_logout_counter' ORDER BY 1"
         ).fetchall()
         return {name: _rows(connection, name) for (name,) in names}
 

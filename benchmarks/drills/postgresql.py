@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -47,12 +48,15 @@ class PostgreSQL:
         postmaster = psutil.Process(self._running().pid)
         return [postmaster, *postmaster.children(recursive=True)]
 
-    def start(self) -> None:
-        """Start, and recover from a crash if there was one; return when it answers."""
+    def start(self, **settings: str) -> None:
+        """Start, and recover from a crash if there was one; return when it answers.
+
+        ``settings`` are PostgreSQL's own, until the next start.
+        """
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
             if self._postmaster is None or self._postmaster.poll() is not None:
-                self._postmaster = self._spawn()
+                self._postmaster = self._spawn(settings)
             try:
                 psycopg.connect(self.address, connect_timeout=5).close()
             except psycopg.OperationalError:
@@ -84,6 +88,12 @@ class PostgreSQL:
         postmaster.send_signal(signal.SIGQUIT)
         postmaster.wait()
 
+    def stop(self) -> None:
+        """Shut down in the mode ``fast``: everything is written."""
+        postmaster = self._running()
+        postmaster.send_signal(signal.SIGINT)
+        postmaster.wait()
+
     def version(self) -> str:
         """Return the version and the two settings that make a commit durable."""
         with psycopg.connect(self.address) as connection:
@@ -104,7 +114,7 @@ class PostgreSQL:
             raise RuntimeError("PostgreSQL has not been started")
         return self._postmaster
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
         # No TCP; the socket is as private as the data.
         command = [
             str(self.program("postgres")),
@@ -114,6 +124,7 @@ class PostgreSQL:
             str(self.data),
             "-h",
             "",
+            *(f"--{name}={value}" for name, value in settings.items()),
         ]
         return subprocess.Popen(command, user=self._user, stdout=self._log, stderr=self._log)
 

@@ -1,32 +1,43 @@
-"""``python -m benchmarks.growth.operations FIRST LAST ROUNDS``: what a request and the rest take.
+"""``python -m benchmarks.growth.operations FIRST LAST``: what a request and the rest take.
 
-A request, a refresh and a logout, each of another of the logins that there are, chosen by chance,
-and all of them in turn with the floors.
+Each line that comes in asks for so many rounds: of a request, a refresh and a logout, each of
+another of the logins with the numbers from FIRST to LAST, chosen by chance. The answer is a line of
+JSON, with what each took in milliseconds.
 """
 
 from __future__ import annotations
 
 import json
 import random
-import statistics
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import django
 
 from benchmarks.growth import rows
 
-WARM_UP = 20
-"""Rounds that do not count."""
 
-
-def main(first: int, last: int, rounds: int) -> None:
-    """Print one JSON object: the medians, in milliseconds, and these by those of the floors.
-
-    Only the logins with these numbers are as they were filled.
-    """
+def main(first: int, last: int) -> None:
+    """Answer until nothing more is asked."""
     django.setup()
+    chosen = _chosen(first, last)
+    for line in sys.stdin:
+        print(json.dumps(_measure(chosen, int(line))), flush=True)
+
+
+def _chosen(first: int, last: int) -> Iterator[int]:
+    """Yield each of these numbers at most once."""
+    seen = set[int]()
+    while len(seen) <= last - first:
+        number = random.randint(first, last)
+        if number not in seen:
+            seen.add(number)
+            yield number
+
+
+def _measure(chosen: Iterator[int], rounds: int) -> dict[str, list[float]]:
     from django.test import Client  # noqa: PLC0415 - not before the set-up
 
     client = Client()
@@ -42,30 +53,13 @@ def main(first: int, last: int, rounds: int) -> None:
         if answer.status_code != 200:
             raise RuntimeError(f"{name}: {answer.status_code} {answer.content!r}")
 
-    chosen = iter(random.sample(range(first, last + 1), 3 * (rounds + WARM_UP)))
-    for number in range(rounds + WARM_UP):
-        if number == WARM_UP:
-            took.clear()
+    for _ in range(rounds):
         asking, refreshing, leaving = (_refresh_token(next(chosen)) for _ in range(3))
         grant = {"grant_type": "refresh_token", "refresh_token": str(refreshing)}
-        timed("read floor", "GET", "/floor/read")
         timed("request", "GET", "/user", access=asking.access_token)
-        timed("write floor", "POST", "/floor/write")
         timed("refresh", "POST", "/token", grant)
         timed("logout", "POST", "/logout", {"scope": "session"}, access=leaving.access_token)
-    medians = {name: statistics.median(times) for name, times in took.items()}
-    print(
-        json.dumps(
-            {
-                "ms": {name: round(median, 2) for name, median in medians.items()},
-                "to_floor": {
-                    "request": round(medians["request"] / medians["read floor"], 2),
-                    "refresh": round(medians["refresh"] / medians["write floor"], 2),
-                    "logout": round(medians["logout"] / medians["write floor"], 2),
-                },
-            }
-        )
-    )
+    return took
 
 
 def _refresh_token(number: int) -> Any:

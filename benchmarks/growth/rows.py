@@ -53,13 +53,10 @@ FROM generate_series(%(first)s::int, %(last)s::int) AS n
 
 _EVENTS = """
 INSERT INTO drf_logout_logoutevent (occurred_at, user_id, username, initiator, reason, scope,
-    session_id, token_jti, sessions_ended, tokens_revoked, ip_address, user_agent, request_id,
-    chain, number, seal, digest)
+    session_id, token_jti, sessions_ended, tokens_revoked, ip_address, user_agent, request_id)
 SELECT now() - (%(rows)s::int - n) * interval '30 days' / %(rows)s::int, 1001 + n %% %(users)s::int,
     'user' || 1 + n %% %(users)s::int, 'user', 'logout', 'session', gen_random_uuid(),
-    md5('jti' || n), 1, 2, '10.0.0.0'::inet + n, %(agent)s, gen_random_uuid()::text,
-    n %% 32, n / 32,
-    encode(sha256(('seal' || n)::bytea), 'hex'), encode(sha256(('digest' || n)::bytea), 'hex')
+    md5('jti' || n), 1, 2, '10.0.0.0'::inet + n, %(agent)s, gen_random_uuid()::text
 FROM generate_series(%(first)s::int, %(last)s::int) AS n
 """
 

@@ -23,11 +23,11 @@ class Server:
     log: Path
     environment: dict[str, str]
 
-    def python(self, *arguments: str) -> str:
+    def python(self, *arguments: str, **environment: str) -> str:
         """Run Python to its end; return what it prints."""
         done = subprocess.run(
             [sys.executable, *arguments],
-            env=self.environment,
+            env={**self.environment, **environment},
             stdout=subprocess.PIPE,
             text=True,
             check=True,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.drills.settings import *  # noqa: F403
+import os
 
+from benchmarks.drills.settings import *  # noqa: F403
+from benchmarks.drills.settings import DATABASES
+
+DATABASES["default"]["NAME"] = os.environ.get("GROWTH_DATABASE", "postgres")
 DEBUG = False
 ALLOWED_HOSTS = ["testserver"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGGING_CONFIG = None
-ROOT_URLCONF = "benchmarks.growth.urls"

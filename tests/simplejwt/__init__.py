@@ -1,0 +1,1 @@
+"""SimpleJWT's own suite, beside the app: ``python -m tests.simplejwt WHEEL``."""
