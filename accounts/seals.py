@@ -154,8 +154,8 @@ def seal_entries(among: QuerySet[LogoutEvent] | None = None) -> Iterator[AuditSe
     """
     newest = newest_seal()
     # First the id, then the writers: who begins to write after this is given a higher one.
-    until = (entries() if among is None else among).aggregate(id=Max("pk"))["id"]
-    if until is None or until <= newest.last:
+    unsealed = (entries() if among is None else among).filter(pk__gt=newest.last)
+    if (until := unsealed.aggregate(id=Max("pk"))["id"]) is None:
         return
     _wait_for_writers()
     while rows := list(_read(newest.last, until)[:SIZE]):

@@ -31,7 +31,7 @@ from accounts.management.interruption import Interruption
 from accounts.models import LogoutEvent, Session
 from accounts.signals import login_ended
 from tests.host import ROOT
-from tests.test_pruning import HOUR, ago, begin_anew, events, outstanding, sessions
+from tests.test_pruning import HOUR, ago, begin_anew, outstanding, sessions
 from tests.test_seals import ANY_ROW, Open, behind, checked, record, seal
 
 
@@ -75,7 +75,7 @@ def litter(transactional_db, settings):
     begin_anew()
     sessions(2_500, expire_date=ago(HOUR))
     outstanding(2_500, expires_at=ago(HOUR))
-    events(7, occurred_at=ago(2 * HOUR))
+    record(7, occurred_at=ago(2 * HOUR))
 
 
 def left():

@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db import (
     IntegrityError,
@@ -746,6 +747,38 @@ def test_what_shows_that_entries_are_missing_is_not_pruned_away(entries):
     behind("DELETE FROM drf_logout_logoutevent WHERE id = %s", entries[4].pk)
     assert prune(size=1) == 3
     assert kinds() == [Kind.REMOVED]
+
+
+@pytest.fixture
+def note(transactional_db):
+    """A host's own model, whose rows point at entries."""
+
+    class Note(models.Model):
+        event = models.ForeignKey(LogoutEvent, models.SET_NULL, null=True)
+
+        class Meta:
+            app_label = "drf_logout"
+
+        def __str__(self):
+            return "a note"
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Note)
+    yield Note
+    with connection.schema_editor() as editor:
+        editor.delete_model(Note)
+    del apps.all_models["drf_logout"]["note"]
+    apps.clear_cache()
+
+
+def test_rows_of_the_host_that_point_at_an_entry_do_as_it_has_said(note, settings, later):
+    settings.ACCOUNTS = {"AUDIT_RETENTION": HOUR}
+    (entry,) = record(1)
+    kept = note.objects.create(event=entry)
+    later(2 * HOUR)
+    assert prune() == 1
+    assert note.objects.get() == kept
+    assert note.objects.get().event is None
 
 
 @pytest.mark.postgresql
