@@ -103,12 +103,12 @@ class Kind(StrEnum):
     SEAL_REMOVED = "seal_removed"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong with entries of some ids, and the seal that tells."""
+    """One thing that is wrong: the seal that tells, and the ids that it is about."""
 
     kind: Kind
-    seal: int | None = None
+    seal: int | None
     first: int
     last: int
 
@@ -255,16 +255,14 @@ def prune_entries(*, size: int) -> Iterator[int]:
 
 def _due(newest: AuditSeal, limit: datetime, size: int) -> list[AuditSeal]:
     """Return the oldest seals, as long as they fit and are of before the limit."""
-    due: list[AuditSeal] = []
-    taken = 0
     older = _seals().filter(number__gte=newest.oldest, number__lt=newest.number)
-    for number, seal in enumerate([*older.order_by("number")[:size], newest], newest.oldest):
-        genuine = seal.number == number and _is_genuine(seal)
-        if not genuine or seal.latest >= limit or (taken and taken + seal.entries > size):
-            break
-        due.append(seal)
-        taken += seal.entries
-    return due
+    found, entries = [*older.order_by("number")[:size], newest], 0
+    for place, seal in enumerate(found):
+        genuine = seal.number == newest.oldest + place and _is_genuine(seal)
+        if not genuine or seal.latest >= limit or (entries and entries + seal.entries > size):
+            return found[:place]
+        entries += seal.entries
+    return found
 
 
 def _limit() -> datetime:
@@ -301,36 +299,32 @@ def verify() -> Iterator[Page]:
 
 def _found(kind: Kind, wrong: QuerySet[LogoutEvent]) -> list[Finding]:
     ids = wrong.aggregate(first=Min("pk"), last=Max("pk"))
-    return [Finding(kind=kind, **ids)] if ids["first"] is not None else []
+    return [Finding(kind, None, **ids)] if ids["first"] is not None else []
 
 
 def _check(seal: AuditSeal, before: AuditSeal) -> Page:
-    page, kinds = Page(), []
-    follows = seal.number == before.number + 1
+    page, follows, genuine = Page(), seal.number == before.number + 1, _is_genuine(seal)
+
+    def found(kind: Kind) -> None:
+        page.findings.append(Finding(kind, seal.number, seal.after + 1, seal.last))
+
     # What was pruned meanwhile is not missing.
     if not follows and seal.number > (missing := max(before.number + 1, newest_seal().oldest)):
-        removed = {"seal": missing, "first": before.last + 1, "last": seal.after}
-        page.findings.append(Finding(kind=Kind.SEAL_REMOVED, **removed))
-    genuine = _is_genuine(seal)
+        ids = (before.last + 1, seal.after)
+        page.findings.append(Finding(Kind.SEAL_REMOVED, missing, *ids))
     if not genuine or (follows and before.digest and seal.previous != _hash(_statement(before))):
-        kinds.append(Kind.SEAL_CHANGED)
-    if genuine:
-        rows = list(_read(seal.after, seal.last)[: seal.entries + 1])
-        page.entries = len(rows)
-        kinds += _compare(seal, rows)
-    where = {"seal": seal.number, "first": seal.after + 1, "last": seal.last}
-    page.findings += [Finding(kind=kind, **where) for kind in kinds]
-    return page
-
-
-def _compare(seal: AuditSeal, rows: Sequence[Row]) -> list[Kind]:
+        found(Kind.SEAL_CHANGED)
+    if not genuine:
+        return page
+    rows = list(_read(seal.after, seal.last)[: seal.entries + 1])
+    page.entries = len(rows)
     # Asked after its entries: a seal that is gone now was pruned, and they with it.
     for links in _seals().filter(pk=seal.pk).values_list("links", flat=True):
         if len(rows) != seal.entries:
-            return [Kind.INSERTED if len(rows) > seal.entries else Kind.REMOVED]
-        if _contents(links, rows) != seal.contents or _names_others(links, rows):
-            return [Kind.CHANGED]
-    return []
+            found(Kind.INSERTED if len(rows) > seal.entries else Kind.REMOVED)
+        elif _contents(links, rows) != seal.contents or _names_others(links, rows):
+            found(Kind.CHANGED)
+    return page
 
 
 def _names_others(links: Links, rows: Sequence[Row]) -> bool:
