@@ -34,6 +34,7 @@ class Event(Enum):
     SESSION_LOGOUT = "session_logout", logging.INFO
     SESSION_EXPIRED = "session_expired", logging.INFO
     SESSION_USE_AFTER_EXPIRE = "session_use_after_expire", logging.CRITICAL
+    RECORD_SEALED = "sensitive_create", logging.INFO
     RATE_LIMIT_EXCEEDED = "excess_rate_limit_exceeded", logging.WARNING
 
     def __init__(self, label: str, level: int) -> None:

@@ -25,11 +25,14 @@ from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from accounts import seals
+from accounts.management.commands import verify_audit
 from accounts.management.interruption import Interruption
 from accounts.models import LogoutEvent, Session
 from accounts.signals import login_ended
 from tests.host import ROOT
-from tests.test_pruning import HOUR, ago, begin_anew, events, outstanding, sessions
+from tests.test_pruning import HOUR, ago, begin_anew, outstanding, sessions
+from tests.test_seals import ANY_ROW, Open, behind, checked, record, seal
 
 
 def run(*arguments, **options):
@@ -72,7 +75,7 @@ def litter(transactional_db, settings):
     begin_anew()
     sessions(2_500, expire_date=ago(HOUR))
     outstanding(2_500, expires_at=ago(HOUR))
-    events(7, occurred_at=ago(2 * HOUR))
+    record(7, occurred_at=ago(2 * HOUR))
 
 
 def left():
@@ -135,6 +138,184 @@ def test_pruning_that_fails_says_how_far_it_came_and_is_continued_by_the_next_ru
     }
     assert run_json("prune_accounts")["sessions"] == 500
     assert left() == [0, 0, 0]
+
+
+def test_pruning_seals_the_record_first(litter):
+    (kept,) = record(1)
+    assert run_json("prune_accounts")["events"] == 7
+    assert LogoutEvent.objects.get() == kept
+    assert not seals.count_unsealed()
+    assert checked() == 1
+
+
+# seal_audit
+
+
+@pytest.fixture
+def entries(transactional_db, monkeypatch):
+    """Five entries, of which a seal covers two at a time."""
+    monkeypatch.setattr(seals, "SIZE", 2)
+    return record(5)
+
+
+def test_sealing_says_how_many_entries_it_has_sealed(entries):
+    assert run("seal_audit") == "Sealed 5 entries.\n"
+    record(1)
+    assert run("seal_audit") == "Sealed 1 entry.\n"
+    assert run("seal_audit") == "Sealed 0 entries.\n"
+    assert checked() == 6
+
+
+def test_sealing_tells_a_program_in_one_json_object(entries):
+    assert run_json("seal_audit") == {"complete": True, "seals": 3, "entries": 5}
+    assert run_json("seal_audit") == {"complete": True, "seals": 0, "entries": 0}
+
+
+@pytest.mark.postgresql
+def test_sealing_that_waits_in_vain_says_so_and_is_continued_by_the_next_run(entries, monkeypatch):
+    monkeypatch.setattr(seals, "PAUSES", 1)
+    out = io.StringIO()
+    with Open(lambda: record(1)):
+        record(1)
+        with pytest.raises(CommandError, match="is for the next run: a transaction") as error:
+            call_command("seal_audit", "--json", stdout=out)
+    assert error.value.returncode == 1
+    assert json.loads(out.getvalue()) == {"complete": False, "seals": 0, "entries": 0}
+    assert run_json("seal_audit")["entries"] == 7
+
+
+def interrupt(beginning):
+    """Press Ctrl-C at the first statement that begins like this."""
+    pressed = []
+
+    def press(execute, sql, params, many, context):
+        if sql.startswith(beginning) and not pressed:
+            pressed.append(sql)
+            signal.raise_signal(signal.SIGINT)
+        return execute(sql, params, many, context)
+
+    return connection.execute_wrapper(press)
+
+
+def test_ctrl_c_between_two_seals_ends_sealing_in_a_clean_state(entries):
+    out = io.StringIO()
+    with (
+        interrupt('INSERT INTO "drf_logout_auditseal"'),
+        pytest.raises(CommandError, match="Stopped; what is left") as error,
+    ):
+        call_command("seal_audit", "--json", stdout=out)
+    assert error.value.returncode == 130
+    assert json.loads(out.getvalue()) == {"complete": False, "seals": 1, "entries": 2}
+    assert run_json("seal_audit")["entries"] == 3
+    assert checked() == 5
+
+
+# verify_audit
+
+
+@pytest.fixture
+def sealed(entries):
+    """The five entries, under three seals."""
+    assert seal() == [2, 2, 1]
+    return entries
+
+
+def verify(*arguments, status=1):
+    """Return what the command says, which fails, and why."""
+    out = io.StringIO()
+    with pytest.raises(CommandError) as error:
+        call_command("verify_audit", *arguments, stdout=out)
+    assert error.value.returncode == status
+    return out.getvalue(), str(error.value)
+
+
+def test_verifying_says_how_much_it_read(sealed):
+    assert run("verify_audit") == "Read 5 entries.\n"
+    record(1)
+    assert run("verify_audit") == "Read 5 entries. 1 has no seal yet.\n"
+    record(1)
+    assert run("verify_audit") == "Read 5 entries. 2 have no seal yet.\n"
+
+
+def test_verifying_tells_a_program_in_one_json_object(sealed):
+    assert run_json("verify_audit") == {
+        "complete": True,
+        "entries": 5,
+        "unsealed": 0,
+        "seals": 3,
+        "pruned": 0,
+        "found": 0,
+        "findings": [],
+    }
+
+
+def test_verifying_counts_what_was_pruned(litter):
+    run("prune_accounts")
+    answer = run_json("verify_audit")
+    assert (answer["entries"], answer["seals"], answer["pruned"]) == (0, 2, 1)
+
+
+def test_verifying_lists_what_it_found_and_fails(sealed):
+    first, second, third, fourth, fifth = sealed
+    behind(f"{ANY_ROW} username = 'eve' WHERE id = %s", first.pk)
+    behind("DELETE FROM drf_logout_auditseal WHERE number = 3")
+    record(1, id=-7)
+    behind(f"{ANY_ROW} occurred_at = %s WHERE id = %s", ago(2 * HOUR), fifth.pk)
+    text, error = verify()
+    assert text.splitlines() == [
+        "Ids -7 to -7: entries were inserted after their seal was made.",
+        f"Ids 1 to {second.pk} (seal 1): an entry was changed.",
+        f"Seal 2 (ids {third.pk} to {fourth.pk}): it was changed, or is of another SECRET_KEY, "
+        "or seals after or before it were removed with their entries.",
+        f"Ids {fifth.pk} to {fifth.pk}: entries older than an hour have no seal. "
+        "Is seal_audit running?",
+        "Read 2 entries. 1 has no seal yet.",
+    ]
+    assert error == "The record does not fit its seals: 4 findings."
+    answer = json.loads(verify("--json")[0])
+    assert (answer["complete"], answer["found"]) == (True, 4)
+    assert answer["findings"][1] == {"kind": "changed", "seal": 1, "first": 1, "last": second.pk}
+
+
+def test_verifying_says_what_is_missing(sealed):
+    behind("DELETE FROM drf_logout_auditseal WHERE number = 2")
+    behind("DELETE FROM drf_logout_logoutevent WHERE id = %s", sealed[4].pk)
+    text, error = verify()
+    assert text.splitlines() == [
+        f"Seal 2 (ids {sealed[1].pk + 1} to {sealed[3].pk}): it was removed; "
+        "its entries cannot be checked.",
+        f"Ids {sealed[3].pk + 1} to {sealed[4].pk} (seal 3): entries were removed.",
+        "Read 2 entries.",
+    ]
+    assert error == "The record does not fit its seals: 2 findings."
+
+
+def test_verifying_lists_the_first_findings_and_counts_all(sealed, monkeypatch):
+    monkeypatch.setattr(verify_audit, "SHOWN", 2)
+    behind(f"{ANY_ROW} username = 'eve'")
+    text, error = verify()
+    assert text.splitlines()[2:] == ["And 1 more.", "Read 5 entries."]
+    assert error == "The record does not fit its seals: 3 findings."
+    assert len(json.loads(verify("--json")[0])["findings"]) == 2
+
+
+def test_verifying_that_is_stopped_says_so(sealed):
+    with interrupt("SELECT"):
+        answer, error = verify("--json", status=130)
+    assert json.loads(answer)["complete"] is False
+    assert error == "Stopped; the rest was not read."
+
+
+def test_verifying_that_fails_says_so(sealed):
+    def fail(execute, sql, params, many, context):
+        if "ORDER BY" in sql and "logoutevent" in sql:
+            raise DatabaseError("out of order")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(fail):
+        answer, error = verify("--json")
+    assert json.loads(answer)["complete"] is False
+    assert error == "Stopped by an error; the rest was not read: out of order"
 
 
 # end_sessions
@@ -386,10 +567,18 @@ def test_all_asks_on_a_terminal_and_ends_nothing_without_a_yes(people, monkeypat
 
 @pytest.mark.parametrize(
     ("arguments", "shows"),
-    [(["prune_accounts"], "rows"), (["end_sessions", "--all"], "users")],
+    [
+        (["prune_accounts"], "rows"),
+        (["end_sessions", "--all"], "users"),
+        (["seal_audit"], "rows"),
+        (["verify_audit"], "rows"),
+    ],
 )
 def test_a_person_sees_how_much_there_is_and_how_far_it_came(people, monkeypatch, arguments, shows):
     outstanding(5, expires_at=ago(HOUR))
+    record(5)
+    if arguments == ["verify_audit"]:
+        seal()
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     run(*arguments)
@@ -439,13 +628,13 @@ def test_a_command_works_on_a_thread_which_no_signal_reaches(litter):
 
 
 def test_ctrl_c_between_two_batches_ends_pruning_in_a_clean_state(litter):
-    def interrupt(execute, sql, params, many, context):
+    def press(execute, sql, params, many, context):
         if "DELETE FROM" in sql:
             signal.raise_signal(signal.SIGINT)
         return execute(sql, params, many, context)
 
     out = io.StringIO()
-    with connection.execute_wrapper(interrupt), pytest.raises(CommandError) as error:
+    with connection.execute_wrapper(press), pytest.raises(CommandError) as error:
         call_command("prune_accounts", "--batch-size", "1000", stdout=out)
     assert error.value.returncode == 130
     assert out.getvalue() == "Removed 1000 sessions, 0 tokens and 0 logout events.\n"
@@ -453,13 +642,13 @@ def test_ctrl_c_between_two_batches_ends_pruning_in_a_clean_state(litter):
 
 
 def test_ctrl_c_between_two_users_ends_the_run_in_a_clean_state(people):
-    def interrupt(execute, sql, params, many, context):
+    def end(execute, sql, params, many, context):
         if sql.startswith("DELETE"):
             signal.raise_signal(signal.SIGTERM)
         return execute(sql, params, many, context)
 
     with (
-        connection.execute_wrapper(interrupt),
+        connection.execute_wrapper(end),
         pytest.raises(CommandError, match="Stopped; what is left") as error,
     ):
         run("end_sessions", "--all")
@@ -599,21 +788,27 @@ def test_a_terminal_shows_a_bar_and_stdout_stays_one_json_object(litter, manage,
     assert "5007/5007" in shown
 
 
+def sealed_alone(shown):
+    """Whether this is what the security log says of seals, and nothing else."""
+    return {json.loads(line)["action"] for line in shown.splitlines()} == {"seal"}
+
+
 @pytest.mark.postgresql
-def test_a_terminal_stays_empty_with_verbosity_0(litter, manage, terminal):
+def test_a_terminal_stays_empty_but_for_the_log_with_verbosity_0(litter, manage, terminal):
     theirs, show = terminal
     pruning = manage("prune_accounts", "--verbosity", "0", stderr=theirs)
     out, _ = pruning.communicate(timeout=60)
     assert pruning.returncode == 0
     assert out == "Removed 2500 sessions, 2500 tokens and 7 logout events.\n"
-    assert not show()
+    assert sealed_alone(show())
 
 
 @pytest.mark.postgresql
 def test_what_is_no_terminal_gets_no_bar(litter, manage):
     pruning = manage("prune_accounts")
     out, err = pruning.communicate(timeout=60)
-    assert (pruning.returncode, err) == (0, "")
+    assert pruning.returncode == 0
+    assert sealed_alone(err)
     assert out == "Removed 2500 sessions, 2500 tokens and 7 logout events.\n"
 
 
@@ -659,6 +854,11 @@ def test_a_mistake_has_an_exit_status_and_ends_nothing(crowd, manage, arguments,
     ("command", "keys"),
     [
         ("prune_accounts", ["dry_run", "complete", "sessions", "tokens", "events"]),
+        ("seal_audit", ["complete", "seals", "entries"]),
+        (
+            "verify_audit",
+            ["complete", "entries", "unsealed", "seals", "pruned", "found", "findings"],
+        ),
         (
             "end_sessions",
             [

@@ -13,7 +13,7 @@ from django.db.models import Index
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import services
+from accounts import seals, services
 from accounts.clients import ClientInfo
 from accounts.counters import DatabaseCounters
 from accounts.models import LogoutEvent, Session
@@ -211,10 +211,24 @@ def test_no_batch_of_pruning_reads_a_table_as_a_whole(read_whole, settings):
     settings.ACCOUNTS = {"AUDIT_RETENTION": timedelta(days=100)}
 
     def prune():
-        for batch in (pruning.prune_sessions, pruning.prune_tokens, pruning.prune_events):
+        for batch in (pruning.prune_sessions, pruning.prune_tokens):
             batch(size=100)
 
     assert read_whole(prune) == {}
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+def test_the_record_is_never_read_as_a_whole(read_whole, settings):
+    settings.ACCOUNTS = {"AUDIT_RETENTION": timedelta(days=50)}
+
+    def seal_verify_and_prune():
+        assert next(seals.seal_entries()).entries == seals.SIZE
+        assert seals.count_unsealed()
+        assert not [finding for page in seals.verify() for finding in page.findings if finding.seal]
+        assert sum(seals.prune_entries(size=100))
+
+    assert read_whole(seal_verify_and_prune) == {}
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts import services
 from accounts.clients import ClientInfo
-from accounts.exceptions import AppendOnly
 from accounts.models import LogoutEvent, Session
 from accounts.services import heap, pruning
 
@@ -72,22 +71,6 @@ def outstanding(count, *, expires_at, first=0):
         [BlacklistedToken(token=row) for row in rows[::2]], batch_size=500
     )
     return rows
-
-
-def events(count, *, occurred_at):
-    """Make entries of the record."""
-    return LogoutEvent.objects.bulk_create(
-        LogoutEvent(
-            username="ana",
-            occurred_at=occurred_at,
-            initiator=LogoutEvent.Initiator.USER,
-            reason=LogoutEvent.Reason.LOGOUT,
-            scope=LogoutEvent.Scope.SESSION,
-            sessions_ended=1,
-            tokens_revoked=1,
-        )
-        for _ in range(count)
-    )
 
 
 def everything(prune, *, size=1000):
@@ -519,30 +502,3 @@ def test_logins_begin_are_refreshed_and_end_beside_pruning(user):
             done.set()
         living.result()
     assert not OutstandingToken.objects.filter(expires_at__lt=timezone.now()).exists()
-
-
-# The record
-
-
-@pytest.mark.django_db
-def test_events_past_their_retention_go(settings):
-    settings.ACCOUNTS = {"AUDIT_RETENTION": HOUR}
-    events(3, occurred_at=ago(2 * HOUR))
-    (kept,) = events(1, occurred_at=ago(HOUR / 2))
-    assert everything(pruning.prune_events) == [3]
-    assert LogoutEvent.objects.get() == kept
-
-
-@pytest.mark.django_db
-def test_events_stay_for_ever_where_no_retention_is_set():
-    events(1, occurred_at=ago(10_000 * HOUR))
-    assert everything(pruning.prune_events) == [0]
-    assert LogoutEvent.objects.count() == 1
-
-
-@pytest.mark.django_db
-def test_the_record_stays_append_only_for_everybody_else(settings):
-    settings.ACCOUNTS = {"AUDIT_RETENTION": HOUR}
-    events(1, occurred_at=ago(2 * HOUR))
-    with pytest.raises(AppendOnly):
-        pruning.old_events().delete()

@@ -22,12 +22,15 @@ class Migration(migrations.Migration):
             name="AuditSeal",
             fields=[
                 ("number", models.PositiveBigIntegerField(primary_key=True, serialize=False)),
-                ("sealed_at", models.DateTimeField()),
+                ("oldest", models.PositiveBigIntegerField()),
                 ("after", models.BigIntegerField()),
                 ("last", models.BigIntegerField()),
-                ("lowest", models.BigIntegerField()),
                 ("entries", models.PositiveIntegerField()),
-                ("nonce", models.CharField(blank=True, max_length=32)),
+                ("latest", models.DateTimeField()),
+                ("links", models.JSONField()),
+                ("contents", models.CharField(max_length=64)),
+                ("previous", models.CharField(max_length=64)),
+                ("nonce", models.CharField(max_length=64)),
                 ("digest", models.CharField(max_length=64)),
             ],
             options={

@@ -8,17 +8,23 @@ from django.db import models
 class AuditSeal(models.Model):
     """The seal of the entries of a range of ids, and of the seal before it; see ``accounts.seals``.
 
-    It covers the ids above ``after`` up to ``last``, in which there were so many ``entries``; every
-    entry from the id ``lowest`` on has to be there. Only the newest seal knows its ``nonce``.
+    The range is the ids above ``after`` up to ``last``, with so many ``entries``, none of them
+    later than ``latest``; ``contents`` is the hash of what they say and ``links`` are the accounts
+    that they name. The seals from number ``oldest`` on have to be there. ``nonce`` is a random
+    value in the newest seal and its hash in the others; ``previous`` is the hash of the seal before
+    as it was found. ``digest`` covers all of this.
     """
 
     number = models.PositiveBigIntegerField(primary_key=True)
-    sealed_at = models.DateTimeField()
+    oldest = models.PositiveBigIntegerField()
     after = models.BigIntegerField()
     last = models.BigIntegerField()
-    lowest = models.BigIntegerField()
     entries = models.PositiveIntegerField()
-    nonce = models.CharField(max_length=32, blank=True)
+    latest = models.DateTimeField()
+    links = models.JSONField()
+    contents = models.CharField(max_length=64)
+    previous = models.CharField(max_length=64)
+    nonce = models.CharField(max_length=64)
     digest = models.CharField(max_length=64)
 
     class Meta:

@@ -9,6 +9,8 @@ looked at once more when it is locked.
 
 PostgreSQL's rows go as they lie, see ``accounts.services.heap``. Elsewhere, and where rows of the
 host point at them, they go in the order of their key, by Django's own ``delete()``.
+
+Entries of the record go with their seals, see ``accounts.seals``.
 """
 
 from __future__ import annotations
@@ -18,11 +20,9 @@ from typing import Any, Final
 
 from django.db import connections, transaction
 from django.db.models import Field, ForeignObjectRel, Model, QuerySet
-from django.utils import timezone
 
 from accounts import blacklist
-from accounts.conf import conf
-from accounts.models import LogoutEvent, Session, database
+from accounts.models import Session, database
 from accounts.services import heap
 from accounts.services.transactions import retried
 
@@ -84,7 +84,6 @@ def _prune_by_key(doomed: QuerySet[Any], *, size: int, after: Key | None) -> Bat
     Among all rows: where few have run out, to look for the next of them is to read for long.
     """
     size = min(size, KEYS)
-    # Past the record's own ``delete()``, which refuses.
     table: QuerySet[Any] = QuerySet(doomed.model, using=doomed.db).order_by("pk")
     following = table if after is None else table.filter(pk__gt=after)
     keys = list(following.values_list("pk", flat=True)[:size])
@@ -96,40 +95,3 @@ def _prune_by_key(doomed: QuerySet[Any], *, size: int, after: Key | None) -> Bat
         removed=removed.get(doomed.model._meta.label, 0),
         last=keys[-1] if len(keys) == size else None,
     )
-
-
-def old_events() -> QuerySet[LogoutEvent]:
-    """Return the recorded events older than ``AUDIT_RETENTION``; none where that is not set."""
-    events = LogoutEvent.objects.using(database())
-    if conf.audit_retention is None:
-        return events.none()
-    return events.filter(occurred_at__lt=timezone.now() - conf.audit_retention)
-
-
-@retried
-def prune_events(*, size: int, after: Key | None = None) -> Batch:
-    """Remove a batch of ``old_events()``, of ``size`` rows at most."""
-    with transaction.atomic(using=database()):
-        _allow_deletion()
-        batch = _prune_by_key(old_events(), size=size, after=after)
-        _forbid_deletion()
-    return batch
-
-
-def _allow_deletion() -> None:
-    """Tell PostgreSQL, which guards the record, that this transaction prunes it (migration 0002).
-
-    Only this one: what else uses the connection later is refused as before.
-    """
-    _set_pruning("on")
-
-
-def _forbid_deletion() -> None:
-    """Take that back: the caller's transaction may go on."""
-    _set_pruning("off")
-
-
-def _set_pruning(state: str) -> None:
-    if connections[database()].vendor == "postgresql":
-        with connections[database()].cursor() as cursor:
-            cursor.execute("SELECT set_config('drf_logout.pruning', %s, true)", [state])

@@ -193,13 +193,7 @@ def _would_end(people: QuerySet[User]) -> _Count:
 
 
 def _exit(count: _Count, failure: DatabaseError | None, interruption: Interruption) -> None:
-    if failure is not None:
-        message = _("Stopped by an error; what is left is for the next run: %s")
-        raise CommandError(message % failure) from failure
-    if interruption.requested:
-        raise CommandError(
-            _("Stopped; what is left is for the next run."), returncode=batches.INTERRUPTED
-        )
+    batches.check_end(failure, interruption)
     if count.users_failed:
         message = ngettext(
             "The logins of %d user did not end.",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
 from django.db.models import QuerySet
 from django.utils.text import get_text_list
@@ -14,14 +15,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from tqdm import tqdm
 
+from accounts import seals
 from accounts.management import batches
 from accounts.management.interruption import Interruption
 from accounts.services import pruning
 from accounts.services.pruning import Batch, Key
 
 
-class _Prune(Protocol):
+class _PruneBatch(Protocol):
     def __call__(self, *, size: int, after: Key | None) -> Batch: ...
+
+
+class _Prune(Protocol):
+    def __call__(self, *, size: int) -> Iterator[int]: ...
 
 
 class _Table(NamedTuple):
@@ -29,10 +35,19 @@ class _Table(NamedTuple):
     prune: _Prune
 
 
+def _each(prune: _PruneBatch, *, size: int) -> Iterator[int]:
+    """Prune batch after batch; yield how many rows each of them removed."""
+    batch = prune(size=size, after=None)
+    yield batch.removed
+    while batch.last is not None:
+        batch = prune(size=size, after=batch.last)
+        yield batch.removed
+
+
 TABLES: Final = {
-    "sessions": _Table(pruning.expired_sessions, pruning.prune_sessions),
-    "tokens": _Table(pruning.expired_tokens, pruning.prune_tokens),
-    "events": _Table(pruning.old_events, pruning.prune_events),
+    "sessions": _Table(pruning.expired_sessions, partial(_each, pruning.prune_sessions)),
+    "tokens": _Table(pruning.expired_tokens, partial(_each, pruning.prune_tokens)),
+    "events": _Table(seals.old_entries, seals.prune_entries),
 }
 
 
@@ -41,7 +56,8 @@ class Command(BaseCommand):
 
     help = (
         "Removes logins and anonymous sessions that have run out, SimpleJWT's rows of expired "
-        "tokens, and logout events older than AUDIT_RETENTION. Safe beside traffic. Stopped in the "
+        "tokens, and logout events older than AUDIT_RETENTION: all that a seal covers, once all "
+        "of it is that old; what has no seal is sealed first. Safe beside traffic. Stopped in the "
         "middle, it loses nothing and the next run goes on. The keys of --json: dry_run and "
         "complete (true or false); sessions, tokens and events (how many were removed, or in a dry "
         "run would be). Exit status: 0, 1 if it failed, 130 if Ctrl-C or SIGTERM stopped it."
@@ -79,13 +95,7 @@ class Command(BaseCommand):
                 failure = error
         complete = failure is None and not interruption.requested
         self.stdout.write(_as_json(removed, complete=complete) if as_json else _removed(removed))
-        if failure is not None:
-            message = _("Stopped by an error; what is left is for the next run: %s")
-            raise CommandError(message % failure) from failure
-        if not complete:
-            raise CommandError(
-                _("Stopped; what is left is for the next run."), returncode=batches.INTERRUPTED
-            )
+        batches.check_end(failure, interruption)
 
 
 def _prune_all(
@@ -93,13 +103,9 @@ def _prune_all(
 ) -> None:
     """Count what goes into ``removed``, which holds until where it came even if this raises."""
     for name, table in TABLES.items():
-        after = None
-        while not interruption.requested:
-            batch = table.prune(size=size, after=after)
-            removed[name] += batch.removed
-            bar.update(batch.removed)
-            if (after := batch.last) is None:
-                break
+        for rows in batches.each(table.prune(size=size), bar, interruption):
+            removed[name] += rows
+            bar.update(rows)
 
 
 def _count_all() -> int:

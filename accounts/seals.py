@@ -1,0 +1,389 @@
+"""The proof that nobody has changed the record behind Django's back, made beside traffic.
+
+How it works
+============
+
+A logout inserts its entry and is done. ``manage.py seal_audit`` seals the entries later: each seal
+covers those of a range of ids, up to ten thousand, and the seal before it, by an HMAC with a key
+derived from ``SECRET_KEY``. So
+
+- an edited, removed or inserted entry does not fit the seal of its range, and neither does one
+  whose id is in no range, zero or below;
+- a removed seal leaves a gap in the numbers, and an edited one does not fit its digest;
+- the newest seals cannot be cut off with their entries: only the newest one knows its nonce, a
+  random value which the next seal replaces by its hash. The next one also covers what it found, so
+  that neither sealing on nor putting things back afterwards hides it;
+- pruning removes whole seals with their entries, in one transaction with a new seal that says which
+  one is the oldest from now on.
+
+Ids are given out before they are committed. So a seal waits, as CREATE INDEX CONCURRENTLY does, for
+whoever is writing to the record in that moment; nobody waits for it. What is committed later, with
+an id of its range, was not there: it reads as inserted.
+
+What it covers
+==============
+
+Everything that an entry says: each column, those too that come later, and null like empty. ``user``
+and ``actor`` become null when their account goes, which no proof can tell from what a hand has set
+to null. So the seal keeps what they were: an entry that names another account than it did, or none
+while its account is there, reads as changed; one that names none and whose account is gone does
+not. (An account that is put back under its old key, without its entries, reads as changed, too.)
+
+What it cannot show
+===================
+
+- What was changed, removed or made up before it was sealed: that is sealed as it is. PostgreSQL's
+  trigger guards that minute (migration 0002), and ``verify_audit`` fails when an entry is older
+  than an hour and has no seal.
+- The work of somebody who has ``SECRET_KEY``, or one of the fallbacks.
+- That an older copy was put back of all of it, of the newest seal and what was after it, or that
+  the record was emptied, seals and all. Against this helps an anchor elsewhere: each seal is a line
+  of the security log. A number that comes twice there, or falls, shows it.
+
+A seal that does not fit stays a finding, and is never pruned, until somebody has looked into it and
+emptied the table of the seals: then the next run seals what is there from the beginning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from itertools import chain
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, OperationalError, connections, transaction
+from django.db.models import Max, Min, QuerySet
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from accounts import audit
+from accounts.clients import ClientInfo
+from accounts.conf import LONGEST, conf
+from accounts.models import AuditSeal, LogoutEvent, database
+
+SIZE: Final = 10_000
+"""How many entries a seal covers at most."""
+
+OVERDUE: Final = timedelta(hours=1)
+"""How old an entry without a seal may be."""
+
+PAUSE: Final = 0.05
+PAUSES: Final = 1_200
+"""How many seconds pass before the writers are asked for again, and how often; a minute in all."""
+
+_LINKS: Final = ("user_id", "actor_id")
+
+_WRITERS: Final = """
+SELECT virtualtransaction FROM pg_locks
+WHERE relation = %s::regclass AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+Row = dict[str, Any]  # Any: a value of any column
+Links = list[list[str | None]]
+
+
+class Kind(StrEnum):
+    """What was found."""
+
+    CHANGED = "changed"
+    REMOVED = "removed"
+    INSERTED = "inserted"
+    UNSEALED = "unsealed"
+    SEAL_CHANGED = "seal_changed"
+    SEAL_REMOVED = "seal_removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: the seal that tells, and the ids that it is about."""
+
+    kind: Kind
+    seal: int | None
+    first: int
+    last: int
+
+
+@dataclass(kw_only=True, slots=True)
+class Page:
+    """How many entries were read, and what is wrong with them."""
+
+    entries: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+
+def entries() -> QuerySet[LogoutEvent]:
+    """Return the record."""
+    return LogoutEvent.objects.using(database())
+
+
+def old_entries() -> QuerySet[LogoutEvent]:
+    """Return the entries older than ``AUDIT_RETENTION``."""
+    return entries().filter(occurred_at__lt=_limit())
+
+
+def newest_seal() -> AuditSeal:
+    """Return the newest seal, as the next one will leave it; number 0 if there is none."""
+    newest = _seals().order_by("number").last() or AuditSeal(number=0, oldest=1, after=0, last=0)
+    newest.nonce = _hash(newest.nonce)
+    return newest
+
+
+def count_unsealed() -> int:
+    """Count the entries that have no seal yet."""
+    return entries().filter(pk__gt=newest_seal().last).count()
+
+
+# Sealing
+
+
+def seal_entries(among: QuerySet[LogoutEvent] | None = None) -> Iterator[AuditSeal]:
+    """Seal the entries up to the last one of some, or all; yield each seal that was made.
+
+    That is the end, too, where somebody else seals in the same moment. Raises ``OperationalError``
+    if a transaction that writes to the record has not ended within a minute.
+    """
+    newest = newest_seal()
+    # First the id, then the writers: who begins to write after this is given a higher one.
+    unsealed = (entries() if among is None else among).filter(pk__gt=newest.last)
+    if (until := unsealed.aggregate(id=Max("pk"))["id"]) is None:
+        return
+    _wait_for_writers()
+    while rows := list(_read(newest.last, until)[:SIZE]):
+        seal = _append(newest, rows, oldest=newest.oldest)
+        if seal is None:
+            return
+        yield seal
+        newest = seal
+
+
+def _wait_for_writers() -> None:
+    """Wait until every transaction has ended that is writing to the record now."""
+    connection = connections[database()]
+    if connection.vendor != "postgresql":
+        return  # SQLite has one writer
+    table = connection.ops.quote_name(LogoutEvent._meta.db_table)
+    waited_for: set[str] | None = None
+    with connection.cursor() as cursor:
+        for _ in range(PAUSES):
+            cursor.execute(_WRITERS, [table])
+            writers = {writer for (writer,) in cursor.fetchall()}
+            waited_for = writers if waited_for is None else waited_for & writers
+            if not waited_for:
+                return
+            time.sleep(PAUSE)
+    raise OperationalError("a transaction that writes to the record does not end")
+
+
+def _append(before: AuditSeal, rows: Sequence[Row], *, oldest: int) -> AuditSeal | None:
+    """Seal these entries after that seal; None if somebody else has sealed after it."""
+    now, nonce = timezone.now(), secrets.token_hex(16)
+    seal = AuditSeal(
+        number=before.number + 1,
+        oldest=oldest,
+        after=before.last,
+        last=rows[-1]["id"] if rows else before.last,
+        entries=len(rows),
+        # None is later than its seal, whatever the clock of its process said.
+        latest=min([now, max(row["occurred_at"] for row in rows)]) if rows else now,
+        links=[_links(row) for row in rows],
+        previous=_hash(_statement(before)),
+        nonce=_hash(nonce),
+    )
+    seal.contents = _contents(seal.links, rows)
+    seal.digest = _hmac(seal, settings.SECRET_KEY)
+    seal.nonce = nonce
+    try:
+        with transaction.atomic(using=database()):
+            seal.save(using=database(), force_insert=True)
+            _seals().filter(pk=before.pk).update(nonce=before.nonce)
+    except IntegrityError:  # the number is taken
+        return None
+    seal.nonce = _hash(nonce)
+    log = partial(
+        audit.log,
+        audit.Event.RECORD_SEALED,
+        action="seal",
+        target=f"audit_seal/{seal.number}/{seal.digest}",
+        success=True,
+        reason="recorded" if rows else "pruned",
+        status=None,
+        client=ClientInfo(),
+    )
+    transaction.on_commit(log, using=database())
+    return seal
+
+
+# Pruning
+
+
+def prune_entries(*, size: int) -> Iterator[int]:
+    """Remove the seals whose entries are all old, with these; yield how many went each time.
+
+    In the order of their numbers, each time as many seals as have ``size`` entries together, or
+    one. What has no seal gets one first. That is the end where somebody holds an entry, or where
+    one is missing or too many: the proof of that stays.
+    """
+    limit = _limit()
+    for among in (old_entries(), entries()):
+        for _ in seal_entries(among):
+            yield 0
+    while due := _due(newest := newest_seal(), limit, size):
+        rows = entries().filter(pk__gt=due[0].after, pk__lte=due[-1].last)
+        with transaction.atomic(using=database()):
+            held = rows.select_for_update(skip_locked=True).values_list("pk", flat=True)
+            if len(held) != sum(seal.entries for seal in due):
+                return
+            if _append(newest, [], oldest=due[-1].number + 1) is None:
+                continue  # after the seal that was made meanwhile
+            _allow_deletion("on")
+            # Past the record's own ``delete()``, which refuses.
+            QuerySet.delete(rows)
+            _allow_deletion("off")
+            _seals().filter(number__lte=due[-1].number).delete()
+        yield len(held)
+
+
+def _due(newest: AuditSeal, limit: datetime, size: int) -> list[AuditSeal]:
+    """Return the oldest seals, as long as they fit and are of before the limit."""
+    older = _seals().filter(number__gte=newest.oldest, number__lt=newest.number)
+    found, entries = [*older.order_by("number")[:size], newest], 0
+    for place, seal in enumerate(found):
+        genuine = seal.number == newest.oldest + place and _is_genuine(seal)
+        if not genuine or seal.latest >= limit or (entries and entries + seal.entries > size):
+            return found[:place]
+        entries += seal.entries
+    return found
+
+
+def _limit() -> datetime:
+    """Return the time from which on entries are kept: for ever, or what is as good as that."""
+    return timezone.now() - (conf.audit_retention or LONGEST)
+
+
+def _allow_deletion(state: str) -> None:
+    """Tell PostgreSQL, which guards the record (migration 0002), if this transaction prunes it."""
+    if connections[database()].vendor == "postgresql":
+        with connections[database()].cursor() as cursor:
+            cursor.execute("SELECT set_config('drf_logout.pruning', %s, true)", [state])
+
+
+# Verifying
+
+
+def verify() -> Iterator[Page]:
+    """Read the record against its seals, beside traffic, sealing and pruning, a seal at a time."""
+    newest = newest_seal()
+    older = _seals().filter(number__gte=newest.oldest, number__lt=newest.number).order_by("number")
+    lowest = (older.first() or newest).after
+    yield Page(findings=_found(Kind.INSERTED, entries().filter(pk__lte=lowest)))
+    before = AuditSeal(number=newest.oldest - 1, last=0)
+    while before is not newest and not newest._state.adding:
+        seal = older.filter(number__gt=before.number).first() or newest
+        yield _check(seal, before)
+        before = seal
+    overdue = entries().filter(pk__gt=newest.last, occurred_at__lt=timezone.now() - OVERDUE)
+    findings = _found(Kind.UNSEALED, overdue)
+    # Unless somebody has sealed them meanwhile.
+    yield Page(findings=findings if newest.number == newest_seal().number else [])
+
+
+def _found(kind: Kind, wrong: QuerySet[LogoutEvent]) -> list[Finding]:
+    ids = wrong.aggregate(first=Min("pk"), last=Max("pk"))
+    return [Finding(kind, None, **ids)] if ids["first"] is not None else []
+
+
+def _check(seal: AuditSeal, before: AuditSeal) -> Page:
+    page, follows, genuine = Page(), seal.number == before.number + 1, _is_genuine(seal)
+
+    def found(kind: Kind) -> None:
+        page.findings.append(Finding(kind, seal.number, seal.after + 1, seal.last))
+
+    # What was pruned meanwhile is not missing.
+    if not follows and seal.number > (missing := max(before.number + 1, newest_seal().oldest)):
+        ids = (before.last + 1, seal.after)
+        page.findings.append(Finding(Kind.SEAL_REMOVED, missing, *ids))
+    if not genuine or (follows and before.digest and seal.previous != _hash(_statement(before))):
+        found(Kind.SEAL_CHANGED)
+    if not genuine:
+        return page
+    rows = list(_read(seal.after, seal.last)[: seal.entries + 1])
+    page.entries = len(rows)
+    # Asked after its entries: a seal that is gone now was pruned, and they with it.
+    for links in _seals().filter(pk=seal.pk).values_list("links", flat=True):
+        if len(rows) != seal.entries:
+            found(Kind.INSERTED if len(rows) > seal.entries else Kind.REMOVED)
+        elif _contents(links, rows) != seal.contents or _names_others(links, rows):
+            found(Kind.CHANGED)
+    return page
+
+
+def _names_others(links: Links, rows: Sequence[Row]) -> bool:
+    """Whether an entry names another account than it did, or none where that is still there."""
+    pairs = zip(chain(*links), chain(*map(_links, rows)), strict=True)
+    changed = {(then, now) for then, now in pairs if then != now}
+    accounts = get_user_model()._base_manager.using(database())  # noqa: SLF001 - as documented
+    return (
+        any(now is not None for _, now in changed)
+        or accounts.filter(pk__in={then for then, _ in changed}).exists()
+    )
+
+
+# What is covered
+
+
+def _seals() -> QuerySet[AuditSeal]:
+    return AuditSeal.objects.using(database()).defer("links")
+
+
+def _read(after: int, until: int) -> QuerySet[LogoutEvent, Any]:  # Any: of ``Row``
+    return entries().filter(pk__gt=after, pk__lte=until).order_by("pk").values()
+
+
+def _links(row: Row) -> list[str | None]:
+    return [None if row[name] is None else str(row[name]) for name in _LINKS]
+
+
+def _contents(links: Links, rows: Sequence[Row]) -> str:
+    said = [{name: row[name] for name in row if name not in _LINKS} for row in rows]
+    return _hash("\n".join([json.dumps(links), *map(_said, said)]))
+
+
+def _statement(seal: AuditSeal) -> str:
+    columns = {column.attname for column in AuditSeal._meta.concrete_fields} - {"links", "digest"}
+    return _said({name: getattr(seal, name) for name in columns})
+
+
+def _said(columns: Row) -> str:
+    """Return what a row says. A column that comes later, and is empty, changes nothing of that."""
+    said = {name: value for name, value in columns.items() if value not in (None, "")}
+    return json.dumps(said, default=_text, sort_keys=True)
+
+
+def _text(value: object) -> str:
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _hmac(seal: AuditSeal, secret: str | bytes) -> str:
+    statement = _statement(seal)
+    return salted_hmac(__name__, statement, secret=secret, algorithm="sha256").hexdigest()
+
+
+def _is_genuine(seal: AuditSeal) -> bool:
+    return any(
+        constant_time_compare(seal.digest, _hmac(seal, secret))
+        for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    )
