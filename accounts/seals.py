@@ -214,9 +214,7 @@ def _append(before: AuditSeal, rows: Sequence[Row], *, oldest: int) -> AuditSeal
         audit.Event.RECORD_SEALED,
         action="seal",
         target=f"audit_seal/{seal.number}/{seal.digest}",
-        success=True,
         reason="recorded" if rows else "pruned",
-        status=None,
         client=ClientInfo(),
     )
     transaction.on_commit(log, using=database())
