@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
@@ -14,13 +15,13 @@ from django.db.models import Exists, Prefetch, Q, QuerySet
 from accounts import blacklist
 from accounts.clients import ClientInfo
 from accounts.conf import conf
+from accounts.exceptions import CredentialsChanged, LoginRunOut, TokenReused
 from accounts.models import (
     Session,
     SessionQuerySet,
     TokenVersion,
     User,
     database,
-    hash_key,
     password_hashes,
 )
 from accounts.services.record import (
@@ -133,7 +134,7 @@ def secure_account(*, user: User, cause: Cause) -> LogoutResult:
 def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> LogoutResult:
     """End a browser login whose owner asked for it, as Django's own ``logout()`` does."""
     return end_sessions(
-        sessions=Session.objects.of(user).browser(hash_key(session_key)),
+        sessions=Session.objects.of(user).browser(session_key),
         cause=Cause(client=client),
     )
 
@@ -185,6 +186,14 @@ def discard(*, session: Session) -> LogoutResult:
         sessions = sessions.filter(auth_hash=session.auth_hash)
         cause = Cause(reason=Reason.PASSWORD_CHANGED, initiator=Initiator.POLICY)
     return end_sessions(sessions=sessions, cause=cause)
+
+
+OF: Final[Mapping[str, Callable[..., LogoutResult]]] = {
+    LoginRunOut.code: run_out,
+    TokenReused.code: end_reused,
+    CredentialsChanged.code: discard,
+}
+"""How a login is ended that is over, by the code of the error that says so."""
 
 
 def end_outdated(*, user: User) -> LogoutResult:
