@@ -17,7 +17,6 @@ from rest_framework_simplejwt.tokens import Token
 from accounts import audit, services
 from accounts.clients import ClientInfo
 from accounts.exceptions import LoginRunOut, TokenError, TokenExpired, TokenInvalid, TokenRevoked
-from accounts.logins import Login
 from accounts.models import User
 from accounts.tokens import AccessToken, decode_access
 
@@ -36,13 +35,9 @@ class InvalidToken(SimpleJWTInvalidToken):
 
 
 def _message(error: TokenError) -> str | Promise:
-    match error:
-        case TokenExpired():
-            return EXPIRED
-        case TokenRevoked():
-            return REVOKED
-        case _:
-            return NOT_VALID
+    if isinstance(error, TokenExpired):
+        return EXPIRED
+    return REVOKED if isinstance(error, TokenRevoked) else NOT_VALID
 
 
 def read_bearer(request: Request) -> str | None:
@@ -67,14 +62,6 @@ def after_end_event(error: TokenRevoked) -> audit.Event:
     return audit.Event.SESSION_USE_AFTER_EXPIRE
 
 
-def _use_login(token: AccessToken) -> Login:
-    """Read the login of a token, and note that it was used."""
-    login = services.find_login(token=token)
-    if login.session is not None:
-        login.session.touch()
-    return login
-
-
 class JWTAuthentication(SimpleJWTAuthentication):
     """Accept an access token whose login is alive, in one SELECT.
 
@@ -96,7 +83,9 @@ class JWTAuthentication(SimpleJWTAuthentication):
             raise InvalidToken(error) from error
         token = self.get_validated_token(raw.encode(errors="replace"))
         try:
-            login = self.find_login(token)
+            login = services.find_login(token=token)
+            if login.session is not None:
+                login.session.touch()
         except TokenRevoked as error:
             audit.log(
                 after_end_event(error),
@@ -107,15 +96,11 @@ class JWTAuthentication(SimpleJWTAuthentication):
                 status=401,
                 client=ClientInfo.from_request(request),
                 user_id=token.user_id,
-                session_id=str(token.sid) if token.sid else None,
+                session_id=token.sid,
             )
             raise InvalidToken(error) from error
         token.session = login.session
         return login.user, token
-
-    def find_login(self, token: AccessToken) -> Login:
-        """Return the live login of a token. Raises ``TokenRevoked``."""
-        return _use_login(token)
 
     def get_validated_token(self, raw_token: bytes) -> AccessToken:
         """Verify a raw token, for code that has no request. Raises ``InvalidToken``."""

@@ -29,41 +29,28 @@ INEXACT_CACHES = {
 def check_settings(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Check ``settings.ACCOUNTS``."""
+    """Check ``settings.ACCOUNTS``, and what this app cannot do without."""
+    messages: list[CheckMessage] = []
     given = getattr(settings, "ACCOUNTS", {})
     if not isinstance(given, dict):
-        return [Error("ACCOUNTS is not a dict.", id="drf_logout.E002")]
-    errors: list[CheckMessage] = [
-        Error(
-            f"ACCOUNTS[{name!r}] is not a setting.",
-            hint=f"The settings are {', '.join(DEFAULTS)}.",
-            id="drf_logout.E001",
-        )
+        messages.append(_told(Error, "E002", "ACCOUNTS is not a dict."))
+        given = {}
+    else:
+        for name in DEFAULTS:
+            try:
+                getattr(conf, name.lower())
+            except ValueError as error:
+                messages.append(_told(Error, "E002", f"ACCOUNTS[{name!r}]: {error}."))
+    hint = f"The settings are {', '.join(DEFAULTS)}."
+    messages += [
+        _told(Error, "E001", f"ACCOUNTS[{name!r}] is not a setting.", hint)
         for name in given
         if name not in DEFAULTS
     ]
-    for name in DEFAULTS:
-        try:
-            getattr(conf, name.lower())
-        except ValueError as error:
-            errors.append(Error(f"ACCOUNTS[{name!r}]: {error}.", id="drf_logout.E002"))
-    return errors
-
-
-@register(Tags.compatibility)
-def check_installed_apps(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
-) -> list[CheckMessage]:
-    """Check what this app cannot do without."""
-    if _has_blacklist():
-        return []
-    return [
-        Error(
-            "SimpleJWT's token blacklist is not installed.",
-            hint="Add 'rest_framework_simplejwt.token_blacklist' to INSTALLED_APPS.",
-            id="drf_logout.E003",
-        )
-    ]
+    if not _has_blacklist():
+        hint = "Add 'rest_framework_simplejwt.token_blacklist' to INSTALLED_APPS."
+        messages.append(_told(Error, "E003", "SimpleJWT's token blacklist is not installed.", hint))
+    return messages
 
 
 @register(Tags.security)
@@ -71,100 +58,26 @@ def check_adoption(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """Check the places where a project that had SimpleJWT before still uses that alone."""
-    warnings: list[CheckMessage] = []
+    messages: list[CheckMessage] = []
     if settings.SESSION_ENGINE != "accounts.sessions":
-        warnings.append(
-            Warning(
-                "Browser logins are not kept as rows of accounts.Session.",
-                hint="Set SESSION_ENGINE = 'accounts.sessions'.",
-                id="drf_logout.W001",
-            )
-        )
+        what = "Browser logins are not kept as rows of accounts.Session."
+        hint = "Set SESSION_ENGINE = 'accounts.sessions'."
+        messages.append(_told(Warning, "W001", what, hint))
     classes = getattr(settings, "REST_FRAMEWORK", {}).get("DEFAULT_AUTHENTICATION_CLASSES", ())
     if any(str(name).startswith("rest_framework_simplejwt.") for name in classes):
-        warnings.append(
-            Warning(
-                "SimpleJWT's own authentication accepts the access tokens of ended logins.",
-                hint="Use 'accounts.authentication.JWTAuthentication' in its place.",
-                id="drf_logout.W002",
-            )
-        )
+        what = "SimpleJWT's own authentication accepts the access tokens of ended logins."
+        hint = "Use 'accounts.authentication.JWTAuthentication' in its place."
+        messages.append(_told(Warning, "W002", what, hint))
+    if hint := _serializer_to_set("TOKEN_OBTAIN_SERIALIZER", "TokenObtainPairSerializer"):
+        what = "The tokens of SimpleJWT's own log-in belong to no login."
+        messages.append(_told(Warning, "W003", what, hint))
+    if hint := _serializer_to_set("TOKEN_REFRESH_SERIALIZER", "TokenRefreshSerializer"):
+        what = "A refresh by SimpleJWT's own serializer ends the login."
+        messages.append(_told(Error, "E005", what, hint))
     if not settings.USE_I18N:
-        warnings.append(
-            Warning(
-                "Without translations every answer is in English, those of the contract v1 too.",
-                hint="Set USE_I18N = True.",
-                id="drf_logout.W005",
-            )
-        )
-    return warnings
-
-
-@register(Tags.security)
-def check_serializers(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
-) -> list[CheckMessage]:
-    """Check that SimpleJWT's views begin and refresh logins of ours."""
-    messages: list[CheckMessage] = []
-    for setting, name, kind, number, what in (
-        (
-            *("TOKEN_OBTAIN_SERIALIZER", "TokenObtainPairSerializer", Warning, "W003"),
-            "The tokens of SimpleJWT's own log-in belong to no login",
-        ),
-        (
-            *("TOKEN_REFRESH_SERIALIZER", "TokenRefreshSerializer", Error, "E005"),
-            "A refresh by SimpleJWT's own serializer ends the login",
-        ),
-    ):
-        ours = f"accounts.api.serializers.{name}"
-        path = getattr(settings, "SIMPLE_JWT", {}).get(setting, "")
-        if not path or not issubclass(import_string(path), import_string(ours)):
-            messages.append(
-                kind(
-                    f"{what}.",
-                    hint=f"Set SIMPLE_JWT[{setting!r}] to {ours!r} or a subclass.",
-                    id=f"drf_logout.{number}",
-                )
-            )
+        what = "Without translations every answer is in English, those of the contract v1 too."
+        messages.append(_told(Warning, "W005", what, "Set USE_I18N = True."))
     return messages
-
-
-@register(Tags.security, deploy=True)
-def check_rate_limit_store(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
-) -> list[CheckMessage]:
-    """Check that the processes of a deployment count together."""
-    alias = getattr(settings, "RATELIMIT_USE_CACHE", "default")
-    wrong = INEXACT_CACHES.get(settings.CACHES.get(alias, {}).get("BACKEND", ""))
-    if wrong is None:
-        return []
-    return [
-        Warning(
-            f"The cache {alias!r}, which counts for the rate limits, {wrong}.",
-            hint=(
-                "Use Redis, Memcached or 'accounts.counters.DatabaseCounters', or run a single "
-                "process with its local memory and silence this check."
-            ),
-            id="drf_logout.W004",
-        )
-    ]
-
-
-@register(Tags.security, deploy=True)
-def check_timeouts(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
-) -> list[CheckMessage]:
-    """Check that a login ends by itself at last."""
-    given = getattr(settings, "ACCOUNTS", {})
-    if "ABSOLUTE_TIMEOUT" in given or "IDLE_TIMEOUT" in given:
-        return []
-    return [
-        Warning(
-            "A login that is used goes on for ever.",
-            hint="Set ABSOLUTE_TIMEOUT in ACCOUNTS, or **AAL1 of accounts.conf; None is an answer.",
-            id="drf_logout.W006",
-        )
-    ]
 
 
 @register(Tags.security)
@@ -179,27 +92,54 @@ def check_routers(
     # Counters may be anywhere.
     models = {users, *listed, *(model for model in ours if model.__name__ != "Counter")}
     if len({router.db_for_write(model) for model in models}) > 1:
-        messages.append(
-            Error(
-                "Users, their logins and SimpleJWT's tokens are written to several databases.",
-                hint="Route them to one: a login ends in one statement, or in one transaction.",
-                id="drf_logout.E004",
-            )
-        )
+        what = "Users, their logins and SimpleJWT's tokens are written to several databases."
+        hint = "Route them to one: a login ends in one statement, or in one transaction."
+        messages.append(_told(Error, "E004", what, hint))
     if router.db_for_read(users) != router.db_for_write(users):
-        messages.append(
-            Warning(
-                "Users are read from another database than they are written to.",
-                hint=(
-                    "Let db_for_read() of your router return the primary database for the user "
-                    "model: by a replica that lags behind, Django takes an old password for the "
-                    "current one."
-                ),
-                id="drf_logout.W007",
-            )
+        what = "Users are read from another database than they are written to."
+        hint = (
+            "Let db_for_read() of your router return the primary database for the user model: "
+            "by a replica that lags behind, Django takes an old password for the current one."
         )
+        messages.append(_told(Warning, "W007", what, hint))
     return messages
+
+
+@register(Tags.security, deploy=True)
+def check_deployment(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check that the processes of a deployment count together, and that logins end at last."""
+    messages: list[CheckMessage] = []
+    alias = getattr(settings, "RATELIMIT_USE_CACHE", "default")
+    if wrong := INEXACT_CACHES.get(settings.CACHES.get(alias, {}).get("BACKEND", "")):
+        what = f"The cache {alias!r}, which counts for the rate limits, {wrong}."
+        hint = (
+            "Use Redis, Memcached or 'accounts.counters.DatabaseCounters', or run a single "
+            "process with its local memory and silence this check."
+        )
+        messages.append(_told(Warning, "W004", what, hint))
+    given = getattr(settings, "ACCOUNTS", {})
+    if "ABSOLUTE_TIMEOUT" not in given and "IDLE_TIMEOUT" not in given:
+        hint = "Set ABSOLUTE_TIMEOUT in ACCOUNTS, or **AAL1 of accounts.conf; None is an answer."
+        messages.append(_told(Warning, "W006", "A login that is used goes on for ever.", hint))
+    return messages
+
+
+def _told(
+    kind: type[Error | Warning], number: str, what: str, hint: str | None = None
+) -> CheckMessage:
+    return kind(what, hint=hint, id=f"drf_logout.{number}")
 
 
 def _has_blacklist() -> bool:
     return apps.is_installed("rest_framework_simplejwt.token_blacklist")
+
+
+def _serializer_to_set(setting: str, name: str) -> str:
+    """Return what to do about a serializer of SimpleJWT's views; empty if it is one of ours."""
+    ours = f"accounts.api.serializers.{name}"
+    path = getattr(settings, "SIMPLE_JWT", {}).get(setting, "")
+    if path and issubclass(import_string(path), import_string(ours)):
+        return ""
+    return f"Set SIMPLE_JWT[{setting!r}] to {ours!r} or a subclass."

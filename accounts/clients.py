@@ -9,14 +9,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self
 
 from django.http import HttpRequest
-from django.utils.translation import pgettext
-from ua_parser import parse
 
 from accounts.conf import UNIX_SOCKET, conf
 
 USER_AGENT_MAX_LENGTH = 512
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]")
-_PRODUCT = re.compile(r"[\w.-]+")
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
@@ -45,28 +42,6 @@ class ClientInfo:
             ],
             request_id=request_id if _REQUEST_ID.fullmatch(request_id) else uuid.uuid4().hex,
         )
-
-
-def device_name(user_agent: str) -> str:
-    """Return what a person calls the device: ``"Firefox on Windows"``.
-
-    Of a program that is no browser, the first product that it names (RFC 9110 §10.1.5); empty
-    where there is nothing to tell.
-    """
-    known = parse(user_agent)
-    program = known.user_agent.family if known.user_agent else ""
-    if not program:
-        product = _PRODUCT.match(user_agent)
-        return product[0] if product else ""
-    device = known.os.family if known.os else ""
-    if known.device and known.device.model and not str(known.device.brand).startswith("Generic"):
-        device = known.device.model
-    if not device:
-        return program
-    return pgettext("drf_logout", "%(program)s on %(device)s") % {
-        "program": program,
-        "device": device,
-    }
 
 
 def clear_site_data(request: HttpRequest) -> str:

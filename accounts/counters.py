@@ -1,8 +1,12 @@
-"""Counters in the database: a cache backend for rate limits where there is no Redis.
+"""Cache backends for rate limits: counters in Redis, and in the database where there is none.
 
-Django's own database cache reads a count and then writes it, so parallel requests lose counts. Here
-each operation is one statement, exact for any number of processes. Only whole numbers are kept, and
-only what counting needs is there: ``add()``, ``incr()``, ``get()`` and what rests on them.
+``RedisCounters`` is Django's Redis cache, but that this makes a client of redis-py for each
+command, which takes as long as the command.
+
+``DatabaseCounters`` counts exactly. Django's own database cache reads a count and then writes it,
+so parallel requests lose counts. Here each operation is one statement, exact for any number of
+processes. Only whole numbers are kept, and only what counting needs is there: ``add()``,
+``incr()``, ``get()`` and what rests on them.
 
 Each statement commits by itself. Inside a transaction of the caller it cannot: there it is undone
 with the transaction, and others who count under the same key wait for its end. Where requests run
@@ -15,9 +19,11 @@ It takes PostgreSQL, or SQLite from 3.35 on.
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import Any, Final
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
+from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 from django.db import OperationalError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -33,6 +39,23 @@ PRUNED: Final = 10
 """How many expired counters go with each new one, so that the table stays as small as its use."""
 
 # Any: Django's own signatures, and parameters of SQL.
+
+
+class RedisCounters(RedisCache):
+    """``CACHES = {"counters": {"BACKEND": "accounts.counters.RedisCounters", "LOCATION": …}}``."""
+
+    def __init__(self, server: Any, params: dict[str, Any]) -> None:
+        """Take what Django's takes, its ``OPTIONS`` too."""
+        super().__init__(server, params)
+        self._class = _KeptClients
+
+
+class _KeptClients(RedisCacheClient):
+    """Django's, with one client for each of its pools, which are safe over threads and forks."""
+
+    def __init__(self, servers: Any, **options: Any) -> None:
+        super().__init__(servers, **options)
+        self._client = cache(self._client)  # type: ignore[has-type] # not in Django's stubs
 
 
 class DatabaseCounters(BaseCache):

@@ -124,7 +124,7 @@ def on_user_logged_in(request: HttpRequest | None, user: User, **kwargs: Any) ->
         if session.login is not None:
             # Django gives a session that was anonymous a new key, but not one of the same user.
             session.cycle_key()
-    _log(audit.Event.LOGIN_SUCCESS, client, action="login", reason="password", user_id=str(user.pk))
+    _log(audit.Event.LOGIN_SUCCESS, action="login", reason="password", client=client, user=user)
 
 
 @receiver(user_login_failed)
@@ -132,8 +132,13 @@ def on_user_login_failed(request: HttpRequest | None = None, **kwargs: Any) -> N
     """Log who could not log in; the name that was tried may be a password, so it is left out."""
     # What is handed to authenticate() need not be a request at all.
     if isinstance(request, HttpRequest | Request) and not audit.is_taken_over(request):
-        client = ClientInfo.from_request(request)
-        _log(audit.Event.LOGIN_FAIL, client, action="login", reason="credentials", success=False)
+        audit.log(
+            audit.Event.LOGIN_FAIL,
+            action="login",
+            reason="credentials",
+            success=False,
+            client=ClientInfo.from_request(request),
+        )
 
 
 @receiver(user_logged_out)
@@ -147,15 +152,21 @@ def on_user_logged_out(request: HttpRequest | None, user: User | None, **kwargs:
     client = ClientInfo.from_request(request)
     result = services.end_browser_session(user=user, session_key=session.session_key, client=client)
     session.ended = True
-    for event in result.events:
+    for ended in result.events:
         _log(
             audit.Event.SESSION_LOGOUT,
-            client,
             action="logout",
             reason="logout",
-            user_id=str(user.pk),
-            session_id=str(event.session_id),
+            client=client,
+            user=user,
+            session_id=ended.session_id,
         )
+
+
+def _log(event: audit.Event, *, user: User, **said: Any) -> None:
+    """Log what a page of the host does, once that has committed; its answer is not known here."""
+    log = partial(audit.log, event, user_id=user.pk, **said)
+    transaction.on_commit(log, using=services.database())
 
 
 @receiver(login_ended)
@@ -164,47 +175,14 @@ def on_login_ended(event: LogoutEvent, **kwargs: Any) -> None:
     if event.initiator == LogoutEvent.Initiator.USER:
         return  # The page or endpoint that was asked logs it, with its answer.
     expired = event.reason in {Reason.EXPIRED, Reason.IDLE_TIMEOUT, Reason.ABSOLUTE_TIMEOUT}
+    client = ClientInfo(
+        ip_address=event.ip_address, user_agent=event.user_agent, request_id=event.request_id
+    )
     audit.log(
         audit.Event.SESSION_EXPIRED if expired else audit.Event.SESSION_LOGOUT,
         action="end_session",
-        target="session",
-        success=True,
         reason=event.reason,
-        status=None,
-        client=ClientInfo(
-            ip_address=event.ip_address,
-            user_agent=event.user_agent,
-            request_id=event.request_id,
-        ),
-        user_id=str(event.user_id) if event.user_id else None,
-        session_id=str(event.session_id) if event.session_id else None,
-    )
-
-
-def _log(
-    event: audit.Event,
-    client: ClientInfo,
-    *,
-    action: str,
-    reason: str,
-    success: bool = True,
-    user_id: str | None = None,
-    session_id: str | None = None,
-) -> None:
-    """Log what a page of the host does, once that has committed; its answer is not known here."""
-    log = partial(
-        audit.log,
-        event,
-        action=action,
-        target="session",
-        success=success,
-        reason=reason,
-        status=None,
         client=client,
-        user_id=user_id,
-        session_id=session_id,
+        user_id=event.user_id,
+        session_id=event.session_id,
     )
-    if success:
-        transaction.on_commit(log, using=services.database())
-    else:
-        log()

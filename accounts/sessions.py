@@ -169,4 +169,4 @@ class SessionStore(DatabaseStore):
 
     def _rows(self, session_key: str | None) -> SessionQuerySet:
         """Return the row of this key, if it is a browser's: no cookie reaches a token login."""
-        return Session.objects.primary().browser(hash_key(session_key or ""))
+        return Session.objects.primary().browser(session_key or "")

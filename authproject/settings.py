@@ -111,7 +111,7 @@ if "postgresql" in DATABASES["default"]["ENGINE"]:
 if "REDIS_URL" in env:
     CACHES = {
         "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": "accounts.counters.RedisCounters",
             "LOCATION": env.str("REDIS_URL"),
             # Logging out waits for no rate limit.
             "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5, "retry": None},

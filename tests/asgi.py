@@ -9,6 +9,8 @@ from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
 from django.core.asgi import get_asgi_application
 
+from tests.host import PATIENCE
+
 
 def status_of(
     method: str, path: str, *, headers: dict[str, str] | None = None, body: bytes = b""
@@ -27,8 +29,8 @@ def status_of(
     async def ask() -> int:
         server = ApplicationCommunicator(get_asgi_application(), scope)
         await server.send_input({"type": "http.request", "body": body})
-        start = await server.receive_output(timeout=30)
-        await server.wait(timeout=30)
+        start = await server.receive_output(timeout=PATIENCE)
+        await server.wait(timeout=PATIENCE)
         return int(start["status"])
 
     return async_to_sync(ask)()

@@ -19,9 +19,18 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.db import connections
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, WebError, sync_playwright
+from playwright.sync_api import (
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    WebError,
+    expect,
+    sync_playwright,
+)
 
-PATIENCE = 10_000  # milliseconds
+# What a page is to show, it shows sooner or later; what it has not shown by then it never will.
+PATIENCE = 120_000  # milliseconds
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -69,6 +78,8 @@ class Browsers:
     def close(self) -> None:
         """Close the browsers, and fail for errors nobody expected."""
         for context in self._contexts:
+            for page in context.pages:
+                page.evaluate("0")  # what its errors are is told before the answer to this
             context.close()
         unexpected = [e for e in self._errors if not any(re.search(p, e) for p in self._expected)]
         assert not unexpected, "Errors in the browser:\n" + "\n".join(unexpected)

@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db.models import F
 from django.utils import translation
+from hypothesis import HealthCheck, settings
 
 from accounts import ratelimit, services
 from accounts.clients import ClientInfo
@@ -20,7 +21,17 @@ from accounts.outage import Budget, Outage
 from accounts.services import statements
 from tests.http import PASSWORD, Clients
 
-pytest_plugins = ["tests.chromium", "tests.servers"]
+settings.register_profile(
+    "default",
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+# What CI looks for beyond: pytest -m "drill or hypothesis" --hypothesis-profile=drill
+settings.register_profile("drill", settings.get_profile("default"), max_examples=200)
+settings.load_profile("default")
+
+pytest_plugins = ["tests.chromium", "tests.database", "tests.servers"]
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,8 @@ from pathlib import Path
 import requests
 
 ROOT = Path(__file__).resolve().parent.parent
+# Seconds. Whoever waits, waits for something to happen; after this long it never will.
+PATIENCE = 300
 
 USERS = """
 from django.contrib.auth import get_user_model
@@ -37,11 +39,12 @@ def free_port() -> int:
 
 def first_answer(url: str) -> requests.Response:
     """Wait for a server to come up; return what it answers."""
-    for _ in range(200):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         try:
-            return requests.get(url, timeout=5)
+            return requests.get(url, timeout=PATIENCE)
         except requests.ConnectionError:
-            time.sleep(0.1)
+            time.sleep(0.05)
     raise AssertionError(f"nothing answers at {url}")
 
 
@@ -95,7 +98,7 @@ class Host:
             yield url
         finally:
             server.terminate()
-            server.wait(timeout=10)
+            server.wait(timeout=PATIENCE)
 
     def _call(self, *arguments: str, stdin: str = "") -> str:
         done = subprocess.run(
@@ -116,14 +119,14 @@ def log_in_and_out(url: str, **name: str) -> None:
     tokens = requests.post(
         f"{url}/token",
         json={"grant_type": "password", "password": "password123", **name},
-        timeout=10,
+        timeout=PATIENCE,
     ).json()
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
-    assert requests.get(f"{url}/user", headers=bearer, timeout=10).status_code == 200
-    body = requests.post(f"{url}/logout", headers=bearer, timeout=10).json()
+    assert requests.get(f"{url}/user", headers=bearer, timeout=PATIENCE).status_code == 200
+    body = requests.post(f"{url}/logout", headers=bearer, timeout=PATIENCE).json()
     assert body == {"success": True, "message": "Sesión cerrada exitosamente"}
-    assert requests.get(f"{url}/user", headers=bearer, timeout=10).status_code == 401
+    assert requests.get(f"{url}/user", headers=bearer, timeout=PATIENCE).status_code == 401
     refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
-    answer = requests.post(f"{url}/token", json=refresh, timeout=10)
+    answer = requests.post(f"{url}/token", json=refresh, timeout=PATIENCE)
     assert answer.status_code == 400
     assert answer.json()["error"] == "invalid_grant"

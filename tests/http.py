@@ -12,8 +12,9 @@ from typing import Any, Self
 import requests
 from django.db import connection
 
+from tests.host import PATIENCE
+
 PASSWORD = "password123"
-TIMEOUT = 30
 
 
 # The contracts, as a client knows them
@@ -130,7 +131,7 @@ class Client:
             method,
             url,
             headers={**authorization, **(headers or {})},
-            timeout=TIMEOUT,
+            timeout=PATIENCE,
             allow_redirects=False,
             **kwargs,
         )

@@ -9,18 +9,18 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-import requests
 from django.db import connection
 from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
-from tests.host import ROOT, free_port
+from tests.host import PATIENCE, ROOT, first_answer, free_port
 
 WORKERS = 4
 
@@ -65,23 +65,11 @@ def workers(folder: Path, **environment: str) -> Iterator[Workers]:
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_for_an_answer(f"{url}/user")
+        first_answer(f"{url}/user")
         yield Workers(url, log)
     finally:
         server.terminate()
-        assert server.wait(timeout=30) == 0
-
-
-def _wait_for_an_answer(url: str) -> None:
-    for _ in range(600):
-        try:
-            # Four processes that begin at once take their time where others work beside them.
-            requests.get(url, timeout=60)
-        except requests.ConnectionError:
-            threading.Event().wait(0.1)
-        else:
-            return
-    raise AssertionError(f"nothing answers at {url}")
+        assert server.wait(timeout=PATIENCE) == 0
 
 
 def _database_url() -> str:
@@ -108,12 +96,13 @@ class RedisServer:
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
         )
+        deadline = time.monotonic() + PATIENCE
         with self.client() as client:
-            for _ in range(200):
+            while time.monotonic() < deadline:
                 try:
                     client.ping()
                 except RedisConnectionError:
-                    threading.Event().wait(0.02)
+                    time.sleep(0.02)
                 else:
                     return
         raise AssertionError("redis-server does not answer")

@@ -7,7 +7,7 @@ import sys
 import pytest
 import requests
 
-from tests.host import ROOT, Host, log_in_and_out
+from tests.host import PATIENCE, ROOT, Host, log_in_and_out
 
 STOCK_VIEWS = """
 from rest_framework_simplejwt import views
@@ -59,7 +59,7 @@ def stock_url(tmp_path_factory):
 
 def post(url: str, body: dict[str, str], token: str = "") -> requests.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return requests.post(url, json=body, headers=headers, timeout=10)
+    return requests.post(url, json=body, headers=headers, timeout=PATIENCE)
 
 
 def obtain(url: str) -> dict[str, str]:
@@ -78,9 +78,9 @@ def test_a_login_through_simplejwts_view_logs_out(stock_url):
     tokens = obtain(stock_url)
     api = f"{stock_url}/api/v1/auth"
     bearer = {"Authorization": f"Bearer {tokens['access']}"}
-    assert requests.get(f"{api}/user", headers=bearer, timeout=10).status_code == 200
+    assert requests.get(f"{api}/user", headers=bearer, timeout=PATIENCE).status_code == 200
     assert post(f"{api}/logout", {}, tokens["access"]).status_code == 200
-    assert requests.get(f"{api}/user", headers=bearer, timeout=10).status_code == 401
+    assert requests.get(f"{api}/user", headers=bearer, timeout=PATIENCE).status_code == 401
 
 
 def test_simplejwts_views_refuse_what_we_ended(stock_url):
@@ -103,7 +103,7 @@ def test_what_simplejwts_view_blacklists_is_dead_for_us(stock_url):
     answer = post(f"{stock_url}/api/v1/auth/token", refresh)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
     bearer = {"Authorization": f"Bearer {tokens['access']}"}
-    answer = requests.get(f"{stock_url}/api/v1/auth/user", headers=bearer, timeout=10)
+    answer = requests.get(f"{stock_url}/api/v1/auth/user", headers=bearer, timeout=PATIENCE)
     assert answer.status_code == 401
 
 

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.serializers import TokenRefreshSerializer
-from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
 from accounts import services
@@ -21,7 +21,7 @@ from accounts.clients import ClientInfo
 from accounts.models import LogoutEvent, Session, hash_key
 from accounts.signals import login_ended
 from accounts.tokens import AccessToken
-from tests.http import PLAIN, PLAIN_API, V1
+from tests.http import PLAIN, V1
 from tests.test_races import race
 
 pytestmark = pytest.mark.django_db
@@ -34,8 +34,9 @@ REAUTHENTICATE = {
 }
 
 
-@pytest.fixture(params=[V1, PLAIN, PLAIN_API], ids=["v1", "plain", "plain_api"])
+@pytest.fixture(params=[V1, PLAIN], ids=["v1", "plain"])
 def wire(request):
+    """A contract, where its words or its routes are the claim."""
     return request.param
 
 
@@ -253,10 +254,6 @@ def outdate(row):
     row.auth_hash = "of the password before"
 
 
-def blacklist(row):
-    BlacklistedToken.objects.create(token=OutstandingToken.objects.get(jti=row.refresh_jti))
-
-
 def make_anonymous(row):
     row.user, row.kind, row.authenticated_at, row.last_seen_at = None, "browser", None, None
 
@@ -265,7 +262,7 @@ def give_away(row):
     row.user_id = row.user_id + 1
 
 
-DEAD = [run_out, outdate, blacklist, make_anonymous]
+DEAD = [run_out, outdate, make_anonymous]
 
 
 @pytest.mark.parametrize("how", DEAD)
@@ -322,11 +319,11 @@ def test_the_list_holds_no_secret(call, phone, web):
 # Its pages
 
 
-def test_the_list_comes_in_pages_of_fifty_both_ways(call, phone, user, wire):
+def test_the_list_comes_in_pages_of_fifty_both_ways(call, phone, user):
     everything = [str(phone.access.sid), *crowd(user, 124)]
 
-    first = call("GET", f"{wire.base}sessions", phone.access).json()
-    forth = list(pages(call, phone.access, f"{wire.base}sessions"))
+    first = call("GET", "/sessions", phone.access).json()
+    forth = list(pages(call, phone.access, "/sessions"))
     assert first["previous"] is None
     assert [len(page) for page in forth] == [50, 50, 25]
     assert list(chain.from_iterable(forth)) == everything
@@ -383,15 +380,28 @@ def test_a_page_before_that_has_become_empty_is_empty(call, phone, user):
     assert seen == [str(phone.access.sid)]
 
 
-@pytest.mark.parametrize(
-    "cursor", ["x", "é", "a" * 5_001, "bz0tMQ==", "bz14", "cj14", "bz0=", "8J+Yig=="]
-)
-def test_a_broken_cursor_is_not_found(call, phone, wire, cursor):
-    answer = call("GET", f"{wire.base}sessions?cursor={quote(cursor)}", phone.access)
+POSITIONS = [
+    "abc",
+    "2026-13-01",
+    "2026-01-01",
+    "2026-01-01T00:00:00",
+    "0001-01-01T00:00+23:59",
+    "\x00",
+    "1",
+]
+CURSORS = [
+    *("x", "é", "a" * 5_001, "bz0tMQ==", "bz14", "cj14", "bz0=", "8J+Yig=="),
+    *(b64encode(f"p={quote(position)}".encode()).decode() for position in POSITIONS),
+]
 
-    assert answer.status_code == 404
-    assert wire.is_error(404, answer.json())
-    assert NOT_FOUND[wire.language] in answer.json().values()
+
+def test_a_broken_cursor_is_not_found(call, phone, wire):
+    for cursor in CURSORS:
+        answer = call("GET", f"{wire.base}sessions?cursor={quote(cursor)}", phone.access)
+
+        assert answer.status_code == 404, cursor
+        assert wire.is_error(404, answer.json())
+        assert NOT_FOUND[wire.language] in answer.json().values()
 
 
 def test_a_cursor_shows_nobody_elses_logins(call, phone, user, stranger, device):
@@ -427,19 +437,20 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-@pytest.mark.parametrize("method", ["GET", "DELETE"])
-@pytest.mark.parametrize("language", [None, "es", "en"])
-def test_without_a_live_bearer_there_is_no_answer(call, phone, wire, case, method, language):
+def test_without_a_live_bearer_there_is_no_answer(call, phone, wire, case):
     bearer, text = REFUSED[case]
-    path = f"{wire.base}sessions" + (f"/{phone.access.sid}" if method == "DELETE" else "")
-    headers = {"Accept-Language": language} if language else {}
+    path = f"{wire.base}sessions"
 
-    answer = call(method, path, bearer(phone), **headers)
-
-    assert answer.status_code == 401
-    assert answer.json() == wire.error(401, text, language)
-    expected = "Bearer" if case == "no bearer" else 'Bearer error="invalid_token"'
-    assert answer["WWW-Authenticate"] == expected
+    for language in (None, "es", "en"):
+        headers = {"Accept-Language": language} if language else {}
+        for answer in (
+            call("GET", path, bearer(phone), **headers),
+            call("DELETE", f"{path}/{phone.access.sid}", bearer(phone), **headers),
+        ):
+            assert answer.status_code == 401
+            assert answer.json() == wire.error(401, text, language)
+            expected = "Bearer" if case == "no bearer" else 'Bearer error="invalid_token"'
+            assert answer["WWW-Authenticate"] == expected
     assert not LogoutEvent.objects.exists()
 
 
@@ -449,22 +460,22 @@ def test_a_browsers_cookie_is_no_bearer(web):
     assert enters(web)
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("POST", "sessions"), ("DELETE", "sessions"), ("GET", "sessions/x"), ("POST", "sessions/x")],
-)
-def test_another_method_is_refused_in_the_contracts_shape(call, phone, wire, method, path):
-    answer = call(method, wire.base + path, phone.access)
+def test_another_method_is_refused_in_the_contracts_shape(call, phone, wire):
+    for method, path in (
+        *(("POST", "sessions"), ("DELETE", "sessions")),
+        *(("GET", "sessions/x"), ("POST", "sessions/x")),
+    ):
+        answer = call(method, wire.base + path, phone.access)
 
-    assert answer.status_code == 405
-    assert wire.is_error(405, answer.json())
+        assert answer.status_code == 405, (method, path)
+        assert wire.is_error(405, answer.json())
 
 
 # The end of one
 
 
-def test_ending_a_token_login_kills_all_of_it_at_once(call, phone, laptop, is_in, wire):
-    answer = call("DELETE", f"{wire.base}sessions/{laptop.access.sid}", phone.access)
+def test_ending_a_token_login_kills_all_of_it_at_once(call, phone, laptop, is_in):
+    answer = call("DELETE", f"/sessions/{laptop.access.sid}", phone.access)
 
     assert (answer.status_code, answer.content) == (204, b"")
     assert not is_in(laptop.access)
@@ -476,8 +487,8 @@ def test_ending_a_token_login_kills_all_of_it_at_once(call, phone, laptop, is_in
     assert refreshes(call, phone.refresh)
 
 
-def test_ending_a_browsers_login_refuses_its_cookie_at_once(call, phone, web, is_in, wire):
-    answer = call("DELETE", f"{wire.base}sessions/{sid_of(web)}", phone.access)
+def test_ending_a_browsers_login_refuses_its_cookie_at_once(call, phone, web, is_in):
+    answer = call("DELETE", f"/sessions/{sid_of(web)}", phone.access)
 
     assert (answer.status_code, answer.content) == (204, b"")
     assert not enters(web)
@@ -548,8 +559,8 @@ def test_a_bearer_of_plain_simplejwt_can_end_a_login(call, phone, user, is_in):
     assert not is_in(phone.access)
 
 
-def test_what_has_ended_is_not_found(call, phone, laptop, wire):
-    path = f"{wire.base}sessions/{laptop.access.sid}"
+def test_what_has_ended_is_not_found(call, phone, laptop):
+    path = f"/sessions/{laptop.access.sid}"
 
     statuses = [call("DELETE", path, phone.access).status_code for _ in range(3)]
 
@@ -608,12 +619,12 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("odd", ODD)
-def test_an_id_that_is_none_is_not_found(call, phone, wire, odd):
-    answer = call("DELETE", f"{wire.base}sessions/{quote(odd, safe='')}", phone.access)
+def test_an_id_that_is_none_is_not_found(call, phone, wire):
+    for odd in ODD:
+        answer = call("DELETE", f"{wire.base}sessions/{quote(odd, safe='')}", phone.access)
 
-    assert answer.status_code == 404
-    assert wire.is_error(404, answer.json())
+        assert answer.status_code == 404, odd
+        assert wire.is_error(404, answer.json())
     assert Session.objects.count() == 1
 
 
@@ -635,7 +646,7 @@ def test_another_spelling_of_an_id_is_the_same_login_or_none(call, phone, laptop
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["browser", "token"])
 def test_of_two_that_end_the_same_login_at_once_one_does(call, phone, laptop, web, kind):
-    for _ in range(10):
+    for _ in range(3):
         pair = services.log_in(user=Session.objects.first().user, client=ClientInfo())
         target = pair.access.sid
         if kind == "browser":
@@ -699,46 +710,34 @@ ENDS_OTHERS = {
 @pytest.mark.usefixtures("_strict")
 @pytest.mark.parametrize("case", ENDS_OTHERS)
 def test_ending_others_takes_a_recent_re_authentication(
-    call, phone, laptop, web, prove, wire, case
+    call, phone, laptop, web, prove, settings, case
 ):
+    settings.ACCOUNTS = {**settings.ACCOUNTS, "REAUTHENTICATION_MAX_AGE": 60}
     method, path, body = ENDS_OTHERS[case](laptop, web)
 
-    answer = call(method, wire.base + path, phone.access, body)
-
-    assert answer.status_code == 403
-    assert wire.is_error(403, answer.json())
-    assert REAUTHENTICATE[wire.language] in answer.json().values()
+    assert call(method, f"/{path}", phone.access, body).status_code == 403
+    prove(phone)
+    worn_off = timezone.now() - timedelta(seconds=60)
+    Session.objects.filter(sid=phone.access.sid).update(reauthenticated_at=worn_off)
+    assert call(method, f"/{path}", phone.access, body).status_code == 403
     assert Session.objects.count() == 3
     assert not BlacklistedToken.objects.exists()
     assert not LogoutEvent.objects.exists()
 
     prove(phone)
-    assert call(method, wire.base + path, phone.access, body).status_code in {200, 204}
+    assert call(method, f"/{path}", phone.access, body).status_code in {200, 204}
     assert LogoutEvent.objects.count() == 1
 
 
 @pytest.mark.usefixtures("_strict")
 def test_ending_others_is_refused_in_the_language_of_the_client(call, phone, wire):
-    for language, text in REAUTHENTICATE.items():
-        headers = {"Accept-Language": language}
-        answer = call("POST", f"{wire.base}logout/all", phone.access, **headers)
-        assert answer.status_code == 403
-        assert text in answer.json().values()
-
-
-@pytest.mark.usefixtures("_strict")
-@pytest.mark.parametrize("case", ENDS_OTHERS)
-def test_a_re_authentication_that_has_worn_off_ends_no_others(
-    call, phone, laptop, web, prove, settings, case
-):
-    settings.ACCOUNTS = {**settings.ACCOUNTS, "REAUTHENTICATION_MAX_AGE": 60}
-    method, path, body = ENDS_OTHERS[case](laptop, web)
-    prove(phone)
-    worn_off = timezone.now() - timedelta(seconds=60)
-    Session.objects.filter(sid=phone.access.sid).update(reauthenticated_at=worn_off)
-
-    assert call(method, f"/{path}", phone.access, body).status_code == 403
-    assert Session.objects.count() == 3
+    for language in (None, "es", "en"):
+        headers = {"Accept-Language": language} if language else {}
+        for method, path in (("POST", "logout/all"), ("DELETE", f"sessions/{uuid.uuid4()}")):
+            answer = call(method, wire.base + path, phone.access, **headers)
+            assert answer.status_code == 403
+            assert wire.is_error(403, answer.json())
+            assert REAUTHENTICATE[language or wire.language] in answer.json().values()
 
 
 @pytest.mark.usefixtures("_strict")
@@ -776,10 +775,10 @@ ENDS_ITSELF = {
 
 @pytest.mark.usefixtures("_strict")
 @pytest.mark.parametrize("case", ENDS_ITSELF)
-def test_ending_the_current_login_never_asks(call, phone, laptop, is_in, wire, case):
+def test_ending_the_current_login_never_asks(call, phone, laptop, is_in, case):
     method, path, body = ENDS_ITSELF[case](phone)
 
-    assert call(method, wire.base + path, phone.access, body).status_code in {200, 204}
+    assert call(method, f"/{path}", phone.access, body).status_code in {200, 204}
     assert not is_in(phone.access)
     assert is_in(laptop.access)
 
@@ -793,31 +792,11 @@ def test_ending_the_current_login_never_asks_where_the_bearer_has_expired(call, 
 
 
 @pytest.mark.parametrize("value", [None, False, "pages"])
-@pytest.mark.parametrize("case", ENDS_OTHERS)
-def test_otherwise_the_api_never_asks(call, phone, laptop, web, settings, case, value):
+def test_otherwise_the_api_never_asks(call, phone, laptop, web, settings, value):
     settings.ACCOUNTS = {} if value is None else {"REAUTHENTICATE_TO_END_OTHERS": value}
-    method, path, body = ENDS_OTHERS[case](laptop, web)
 
-    assert call(method, f"/{path}", phone.access, body).status_code in {200, 204}
-    assert LogoutEvent.objects.count() == 1
-
-
-@pytest.mark.parametrize(
-    "position",
-    [
-        "abc",
-        "2026-13-01",
-        "2026-01-01",
-        "2026-01-01T00:00:00",
-        "0001-01-01T00:00+23:59",
-        "\x00",
-        "1",
-    ],
-)
-def test_a_cursor_with_a_position_that_is_none_is_not_found(call, phone, position):
-    cursor = quote(b64encode(f"p={quote(position)}".encode()).decode())
-
-    assert call("GET", f"/sessions?cursor={cursor}", phone.access).status_code == 404
+    assert call("DELETE", f"/sessions/{laptop.access.sid}", phone.access).status_code == 204
+    assert call("POST", "/logout/all", phone.access).status_code == 200
 
 
 def test_a_named_login_that_has_ended_is_a_200_where_the_api_asks(
@@ -849,10 +828,14 @@ def test_a_plain_token_that_is_revoked_is_a_200_where_the_api_asks(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_logout_of_a_user_deactivated_by_queryset_ends_everything(call, user, phone, laptop):
+def test_a_user_deactivated_by_queryset_logs_out_and_the_next_use_ends_the_rest(
+    call, user, phone, laptop
+):
     type(user).objects.update(is_active=False)
 
-    assert call("POST", "/logout", phone.access).status_code == 200
+    assert call("POST", "/logout", phone.access, '{"scope": "session"}').status_code == 200
+    assert call("GET", "/user", laptop.access).status_code == 401
 
     assert not Session.objects.exists()
-    assert LogoutEvent.objects.get().reason == "user_deactivated"
+    reasons = LogoutEvent.objects.order_by("pk").values_list("reason", flat=True)
+    assert list(reasons) == ["logout", "user_deactivated"]

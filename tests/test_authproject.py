@@ -14,7 +14,7 @@ import requests
 from django.core.management import CommandError, call_command
 
 from authproject import environment
-from tests.host import ROOT, first_answer, free_port
+from tests.host import PATIENCE, ROOT, first_answer, free_port
 
 KEY = "k" * 50
 
@@ -78,11 +78,11 @@ def test_the_project_runs_under_gunicorn():
         # No table is there: the storage is down, and the answer is still the contract's.
         answer = first_answer(f"http://127.0.0.1:{port}/api/auth/user")
         assert answer.json() == {"code": 401, "msg": "Token not provided or invalid"}
-        style = requests.get(f"http://127.0.0.1:{port}/static/admin/css/base.css", timeout=5)
+        style = requests.get(f"http://127.0.0.1:{port}/static/admin/css/base.css", timeout=PATIENCE)
         assert style.status_code == 200
     finally:
         server.terminate()
-        assert server.wait(timeout=20) == 0
+        assert server.wait(timeout=PATIENCE) == 0
 
 
 def test_the_demo_serves_tells_what_to_paste_and_stops_cleanly(tmp_path):
@@ -102,12 +102,12 @@ def test_the_demo_serves_tells_what_to_paste_and_stops_cleanly(tmp_path):
                 assert first_answer(f"{api}/user").status_code == 401
                 body = {"email": "test@example.com", "password": "password123"}
                 answer = requests.post(
-                    f"{api}/token", json={"grant_type": "password", **body}, timeout=10
+                    f"{api}/token", json={"grant_type": "password", **body}, timeout=PATIENCE
                 )
                 assert answer.status_code == 200
             finally:
                 server.send_signal(signal.SIGINT)
-                assert server.wait(timeout=20) == 0
+                assert server.wait(timeout=PATIENCE) == 0
             said.seek(0)
             text = said.read()
         assert re.search(password, text)

@@ -35,13 +35,18 @@ def test_no_event_loop_is_left_to_the_other_tests():
 
 
 @pytest.mark.parametrize(
-    "script",
-    ["console.error('Broken')", "throw new Error('Broken')", "Promise.reject(new Error('Broken'))"],
+    ("event", "script"),
+    [
+        ("console", "console.error('Broken')"),
+        ("weberror", "throw new Error('Broken')"),
+        ("weberror", "Promise.reject(new Error('Broken'))"),
+    ],
 )
-def test_an_error_in_the_page_fails_the_test(open_browser, script):
+def test_an_error_in_the_page_fails_the_test(open_browser, event, script):
     page = open_browser()
     page.goto("/admin/login/")
-    page.add_script_tag(content=script)
+    with page.context.expect_event(event):
+        page.add_script_tag(content=script)
     with pytest.raises(AssertionError, match="Broken"):
         open_browser.close()
     open_browser.expect_error("Broken")
@@ -54,7 +59,8 @@ def test_an_expected_error_has_to_happen(open_browser):
         open_browser.close()
     page = open_browser()
     page.goto("/admin/login/")
-    page.add_script_tag(content="console.error('Broken')")
+    with page.expect_console_message():
+        page.add_script_tag(content="console.error('Broken')")
 
 
 def test_what_axe_finds_serious_fails_the_test(open_browser, axe):

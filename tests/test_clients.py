@@ -6,7 +6,8 @@ import pytest
 from django.test import RequestFactory
 from django.utils import translation
 
-from accounts.clients import ClientInfo, clear_site_data, device_name
+from accounts.clients import ClientInfo, clear_site_data
+from accounts.pages.names import device_name
 
 
 def client(**meta):

@@ -26,6 +26,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 # The whole of it
 
 
+@pytest.mark.drill
 @pytest.mark.postgresql
 def test_a_quick_run_of_ours_reports_every_number(tmp_path):
     file = tmp_path / "numbers.json"

@@ -12,6 +12,7 @@ from benchmarks.costs import fleet
 from tests.host import ROOT
 
 
+@pytest.mark.drill
 @pytest.mark.postgresql
 @pytest.mark.usefixtures("redis_server")  # it needs one of its own
 def test_what_reads_writes_nothing_and_what_ends_a_login_is_flushed_once(tmp_path):

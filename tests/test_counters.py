@@ -1,9 +1,13 @@
-"""Counters in the database: what a cache promises of them, exactly, and their transactions."""
+"""Counters in the database: what a cache promises of them, exactly, and their transactions.
+
+And those in Redis, by a client that is kept.
+"""
 
 from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 from threading import Barrier
 from types import SimpleNamespace
 
@@ -13,7 +17,9 @@ from django.db import DatabaseError, OperationalError, connection, connections, 
 from django.test.utils import CaptureQueriesContext
 
 from accounts import counters as module
+from accounts.counters import RedisCounters
 from accounts.models import Counter
+from tests.host import PATIENCE
 
 THREADS = 20
 
@@ -231,7 +237,7 @@ def test_another_failure_is_the_callers_to_know_at_once(counters, monkeypatch):
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "options", "-c lock_timeout=50ms")
     with ThreadPoolExecutor(1) as threads, transaction.atomic():
         counters.incr("k")
-        assert "lock timeout" in threads.submit(count).result(timeout=2)
+        assert "lock timeout" in threads.submit(count).result(timeout=PATIENCE)
 
 
 @pytest.mark.postgresql
@@ -267,12 +273,13 @@ def test_a_statement_that_the_database_undoes_is_run_again(counters, monkeypatch
             counters.incr("k")
             other = threads.submit(count)
             wait_for_a_lock()
-        assert other.result(timeout=10) == (3 if tries == 2 else "undone")
+        assert other.result(timeout=PATIENCE) == (3 if tries == 2 else "undone")
 
 
 def wait_for_a_lock():
     """Wait until some other connection waits for a lock."""
-    for _ in range(500):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*), pg_sleep(0.01) FROM pg_locks WHERE NOT granted")
             if cursor.fetchone()[0]:
@@ -295,7 +302,7 @@ def test_a_new_count_waits_for_no_expired_one_that_somebody_holds(counters, cloc
                 finally:
                     connections.close_all()
 
-            assert threads.submit(count).result(timeout=10) is True
+            assert threads.submit(count).result(timeout=PATIENCE) is True
     assert Counter.objects.filter(key=":1:old").exists()
 
 
@@ -306,3 +313,46 @@ def test_a_count_does_not_wait_for_the_disk(db):
             "SELECT relpersistence FROM pg_class WHERE relname = %s", [Counter._meta.db_table]
         )
         assert cursor.fetchone() == ("u",)
+
+
+# In Redis
+
+
+@pytest.fixture
+def redis_counters(settings, redis_server):
+    settings.CACHES = {
+        "redis": {"BACKEND": "accounts.counters.RedisCounters", "LOCATION": redis_server.url}
+    }
+    return caches["redis"]
+
+
+# A process of tests has threads; this child uses none of theirs.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_threads_and_forks_count_together_in_redis(redis_counters, in_parallel):
+    assert redis_counters.add("k", 1, 60) is True
+    process = get_context("fork").Process(target=redis_counters.incr, args=("k",))
+    process.start()
+    process.join()
+
+    # The cache of another thread is another one; this one is shared all the same.
+    in_parallel(lambda: redis_counters.incr("k"))
+
+    assert process.exitcode == 0
+    assert redis_counters.get("k") == 2 + THREADS
+
+
+def test_redis_has_one_client_for_what_it_writes_and_one_for_each_replica(redis_server):
+    alone = RedisCounters(redis_server.url, {})._cache
+    assert alone.get_client("k") is alone.get_client("other", write=True)
+
+    replicated = RedisCounters([redis_server.url, "redis://127.0.0.1:1"], {})._cache
+    assert replicated.get_client("k") is replicated.get_client("other")
+    assert replicated.get_client("k") is not replicated.get_client("k", write=True)
+
+
+def test_redis_takes_the_options_that_djangos_cache_takes(redis_server):
+    counters = RedisCounters(redis_server.url, {"OPTIONS": {"socket_timeout": 7}})
+
+    pool = counters._cache.get_client().connection_pool
+
+    assert pool.connection_kwargs["socket_timeout"] == 7

@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
+from psycopg.errors import DeadlockDetected
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from accounts import blacklist as simplejwt_blacklist
 from accounts import services
 from accounts.models import LogoutEvent, Session
 from accounts.services.record import record_each
-from benchmarks.drills import kills, logins, races
+from benchmarks.drills import kills, logins, pairs, races
 from benchmarks.drills.client import Answer, Client
 from benchmarks.drills.kills import Case
+from benchmarks.drills.postgresql import PostgreSQL
 from benchmarks.drills.report import Report, Table
 
 pytestmark = pytest.mark.postgresql
@@ -51,11 +56,13 @@ def report():
 # Nothing is lost
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize(
     ("drill", "options"),
     [
         ("kills", ["--logouts", "60", "--workers", "2"]),
         ("races", ["--races", "40", "--rounds", "5"]),
+        ("pairs", ["--races", "1"]),
     ],
 )
 def test_a_short_drill_loses_nothing(drill, options, tmp_path):
@@ -74,6 +81,7 @@ def test_a_short_drill_loses_nothing(drill, options, tmp_path):
     assert json.loads(file.read_text())["lost"] == []
 
 
+@pytest.mark.drill
 def test_a_drill_that_is_told_to_stop_leaves_nothing_running():
     with subprocess.Popen(command("kills"), cwd=ROOT, stdout=subprocess.DEVNULL) as drill:
         process = psutil.Process(drill.pid)
@@ -197,6 +205,99 @@ def test_parallel_refreshes_that_end_their_login_are_a_loss(client, report, sett
     races.race_refreshes(client, 2, 5, report)
 
     assert len(report.lost) == 2
+
+
+@pytest.fixture
+def with_drill_urls(settings):
+    settings.ROOT_URLCONF = "benchmarks.drills.urls"
+
+
+@pytest.mark.usefixtures("with_drill_urls")
+def test_pairs_that_go_well_are_no_loss(client, report):
+    pairs.race_pairs(client, 2, 2, report, "log-in | password change")
+
+    assert report.lost == []
+    [row] = report.tables[0].rows.values()
+    assert (row["races"], row["in an order"]) == (2, 2)
+
+
+@pytest.mark.usefixtures("with_drill_urls")
+def test_a_login_that_survives_a_pair_is_a_loss(client, report):
+    pairs.race_pairs(Liar(host=client.host, port=client.port), 2, 1, report, "logout | log-in")
+
+    assert len(report.lost) == 2
+    assert report.tables[0].rows["logout | log-in"]["survivors"] == 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eager(Client):
+    """Ends more than it is told to."""
+
+    def log_out(self, path, bearer, **body):
+        return super(Eager, self).log_out("/api/v1/auth/logout/all", bearer)
+
+
+@pytest.mark.usefixtures("with_drill_urls")
+def test_a_login_that_nobody_asked_to_end_is_a_loss(client, report):
+    pairs.race_pairs(Eager(host=client.host, port=client.port), 2, 1, report, "logout | logout")
+
+    assert "in no order" in next(iter(report.tables[0].rows.values()))
+    assert any("'laptop': 'dead'" in loss for loss in report.lost)
+
+
+def raced(first, second, answers, **states):
+    """Race by one device, as told."""
+    race = pairs.Race(
+        account=pairs.Account(username="ana", devices={"phone": None, "laptop": None}),
+        operations=(pairs.OPERATIONS[first], pairs.OPERATIONS[second]),
+        devices=("phone", "phone"),
+        head_start=0,
+    )
+    return pairs.judge(race, pairs.Outcome(answers=answers, states=states, logins={}))
+
+
+@pytest.mark.parametrize(
+    ("answers", "phone", "fate"),
+    [
+        ((200, 401), "live", "in an order"),
+        ((400, 200), "dead", "in an order"),
+        ((200, 200), "dead", "in an order"),
+        ((200, 200), "live", "overtaken"),
+        ((400, 200), "live", "in no order"),
+        ((200, 401), "dead", "in no order"),
+        ((500, 200), "dead", "in no order"),
+    ],
+)
+def test_a_refresh_beside_a_blacklisting_comes_before_it_or_after_it(answers, phone, fate):
+    assert raced("refresh", "blacklist()", answers, phone=phone, laptop="live") == fate
+
+
+def test_a_deadlock_is_counted_and_told(tmp_path):
+    server = PostgreSQL(tmp_path)
+    try:
+        server.start(deadlock_timeout="10ms")
+        assert server.deadlocks() == 0
+        both = threading.Barrier(2)
+
+        def lock(first, second):
+            with psycopg.connect(server.address) as connection:
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", [first])
+                both.wait(60)
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", [second])
+
+        with ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(lock, 1, 2), pool.submit(lock, 2, 1)]
+
+        assert [type(one.exception()) for one in asked].count(DeadlockDetected) == 1
+        assert server.deadlocks() == 1
+        [told] = server.deadlocks_in_log()
+        assert told.count("pg_advisory_xact_lock") == 2
+    finally:
+        server.close()
+
+
+def test_a_page_in_place_of_an_answer_is_its_status(client):
+    assert client.post("/nowhere") == Answer(404)
 
 
 # The report

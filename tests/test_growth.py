@@ -27,6 +27,7 @@ def figures(tmp_path):
     return run
 
 
+@pytest.mark.drill
 def test_growth_is_measured_at_each_size(figures):
     sizes = ("--sizes", "200,400", "--small", "100", "--rounds", "10")
 
@@ -38,6 +39,7 @@ def test_growth_is_measured_at_each_size(figures):
         assert set(measured["bytes"]) == {"login", "its outstanding token", "entry of the record"}
 
 
+@pytest.mark.drill
 def test_pruning_is_measured_beside_simplejwts_and_beside_traffic(figures):
     found = figures("benchmarks.growth.pruning", "--rows", "2000")
 

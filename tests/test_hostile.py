@@ -25,7 +25,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import AccessToken as StockAccessToken
@@ -35,19 +35,15 @@ from accounts import services
 from accounts.clients import ClientInfo
 from accounts.models import LogoutEvent, Session, TokenVersion
 from tests.conftest import PASSWORD
+from tests.host import PATIENCE
 
 KEY = django_settings.SIMPLE_JWT["SIGNING_KEY"]
 POSTS = ("token", "logout", "logout/all", "reauthenticate")
+SCOPES = ("session", "others", "refresh_tokens", "global")
 PROTECTED = ("logout", "logout/all", "reauthenticate", "user")
 FORM = "application/x-www-form-urlencoded"
 MISSING = object()
 DEEP = 100_000
-
-example = settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 
 
 @dataclass
@@ -111,13 +107,17 @@ def handler():
     return Client().handler
 
 
-@pytest.fixture(params=["v1", "plain"])
+@pytest.fixture
 def wire(request, handler):
+    """A contract. Both are read by the same views: two are asked for their own words alone."""
     client = Client(raise_request_exception=False)
     client.handler = handler
-    if request.param == "v1":
+    if getattr(request, "param", "v1") == "v1":
         return Wire("v1", "/api/v1/auth/", 403, client)
     return Wire("plain", "/api/auth/", 401, client)
+
+
+BOTH = pytest.mark.parametrize("wire", ["v1", "plain"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -258,7 +258,6 @@ STRANGE = {
         {},
         {"a": 1},
     ],
-    "ver": ["x", "0", "", 0.5, False, None, [], {}, "9" * 5_000, float("inf"), float("nan")],
     "sub": [MISSING, None, 1, [], ["1"], {"id": 1}, True, 1.5],
     "jti": [MISSING, None, 1, [], ["a"], {}, "", "a" * 256, "a" * 9_000, "a\x00b", "\ud800"],
     "exp": [MISSING, None, [], "soon", 10**12, 10**15, 10**100, 1e300, float("inf"), float("nan")],
@@ -270,7 +269,6 @@ STRANGE = {
 
 FOREIGN = {
     "sid": ["00000000-0000-0000-0000-000000000000"],
-    "ver": [-1, 1, 10**100, -(10**100)],
     "sub": ["", "0", "-1", "999999999", "9" * 5_000, "1 OR 1=1", "\x00", "\ud800", "ana"],
 }
 """Claims in good shape that name no login that is alive."""
@@ -381,6 +379,9 @@ def test_a_forged_access_token_proves_nothing(wire, forge, login):
         response = wire.send(endpoint, {"token": forged}, bearer=login.access)
         assert wire.refuses(response, 401)
         assert wire.refuses(wire.send(endpoint, {"token": str(login.access)}, bearer=forged), 401)
+    assert wire.refuses(wire.send("sessions", bearer=forged, method="GET"), 401)
+    path = f"sessions/{login.access.sid}"
+    assert wire.refuses(wire.send(path, bearer=forged, method="DELETE"), 401)
 
     assert rows() == before
 
@@ -418,70 +419,71 @@ def test_a_strange_claim_is_as_invalid_as_a_forged_one(wire, claim, value, login
 
 
 @pytest.mark.parametrize(("claim", "value"), cases(FOREIGN))
-@pytest.mark.parametrize("others", [{}, {"sid": MISSING}], ids=["a row", "no row"])
-def test_a_token_that_names_no_live_login_ends_nothing(wire, claim, value, others, login):
-    claims = {**others, claim: value}
-    access, refresh = (signed(token, **claims) for token in (login.access, login.refresh))
+def test_a_token_that_names_no_live_login_ends_nothing(wire, claim, value, login):
     before = rows()
 
-    assert wire.refuses(wire.send("user", bearer=access), 401)
-    assert wire.refuses(wire.send("reauthenticate", {"password": PASSWORD}, bearer=access), 401)
-    for endpoint in ("logout", "logout/all"):
-        # To somebody who holds it, the login that it names has ended already.
-        assert wire.send(endpoint, bearer=access).status_code == 200
-        named = wire.send(endpoint, {"token": refresh}, bearer=login.access)
-        assert named.status_code == (401 if claim == "sub" else 200)
-    body = {"grant_type": "refresh_token", "refresh_token": refresh}
-    assert wire.refuses(wire.send("token", body), 400, endpoint="token")
+    for others in ({}, {"sid": MISSING}):
+        claims = {**others, claim: value}
+        access, refresh = (signed(token, **claims) for token in (login.access, login.refresh))
+        assert wire.refuses(wire.send("user", bearer=access), 401)
+        assert wire.refuses(wire.send("reauthenticate", {"password": PASSWORD}, bearer=access), 401)
+        for endpoint in ("logout", "logout/all"):
+            # To somebody who holds it, the login that it names has ended already.
+            assert wire.send(endpoint, bearer=access).status_code == 200
+            named = wire.send(endpoint, {"token": refresh}, bearer=login.access)
+            assert named.status_code == (401 if claim == "sub" else 200)
+        body = {"grant_type": "refresh_token", "refresh_token": refresh}
+        assert wire.refuses(wire.send("token", body), 400, endpoint="token")
 
     assert rows() == before
 
 
-@pytest.mark.parametrize("scope", ["session", "others", "refresh_tokens", "global"])
 @pytest.mark.parametrize("kind", [StockAccessToken, StockRefreshToken])
-def test_a_plain_token_that_was_ended_with_all_others_ends_nothing(wire, scope, kind, user):
+def test_a_plain_token_that_was_ended_with_all_others_ends_nothing(wire, kind, user):
     plain = str(kind.for_user(user))
     ended = services.log_in(user=user, client=ClientInfo())
     assert wire.send("logout/all", bearer=ended.access).status_code == 200
     alive = services.log_in(user=user, client=ClientInfo())
     before = rows()
 
-    response = wire.send("logout", {"token": plain, "scope": scope}, bearer=alive.access)
-
-    assert response.status_code == 200
-    assert rows() == before
-
-
-@pytest.mark.parametrize("exp", [1, 0, -1, -(10**9), -(10**12), 1.5, True])
-def test_a_token_that_expired_ends_nothing(wire, exp, login):
-    access, refresh = (signed(token, exp=exp) for token in (login.access, login.refresh))
-    before = rows()
-
-    for endpoint in ("logout", "logout/all"):
-        assert wire.refuses(wire.send(endpoint, bearer=access), wire.expired)
-        for token in (access, refresh):
-            response = wire.send(endpoint, {"token": token}, bearer=login.access)
-            assert wire.refuses(response, wire.expired)
-            response = wire.send(endpoint, {"token": token}, bearer=access)
-            assert wire.refuses(response, wire.expired)
-    assert wire.refuses(wire.send("user", bearer=access), 401)
-    body = {"grant_type": "refresh_token", "refresh_token": refresh}
-    assert wire.refuses(wire.send("token", body), 400, endpoint="token")
+    for scope in SCOPES:
+        response = wire.send("logout", {"token": plain, "scope": scope}, bearer=alive.access)
+        assert response.status_code == 200, scope
 
     assert rows() == before
 
 
-@pytest.mark.parametrize("exp", [-(10**15), -(10**100), -1e300, float("-inf")])
-def test_a_token_that_expired_before_time_began_ends_nothing(wire, exp, login):
-    access = signed(login.access, exp=exp)
+@BOTH
+def test_a_token_that_expired_ends_nothing(wire, login):
     before = rows()
 
-    for endpoint in ("logout", "logout/all"):
-        for body in ({}, {"token": str(login.refresh)}):
-            response = wire.send(endpoint, body, bearer=access)
-            assert response.status_code in {401, wire.expired}
-            assert wire.refuses(response, response.status_code)
-    assert wire.refuses(wire.send("user", bearer=access), 401)
+    for exp in (1, 0, -1, -(10**9), -(10**12), 1.5, True):
+        access, refresh = (signed(token, exp=exp) for token in (login.access, login.refresh))
+        for endpoint in ("logout", "logout/all"):
+            assert wire.refuses(wire.send(endpoint, bearer=access), wire.expired)
+            for token in (access, refresh):
+                response = wire.send(endpoint, {"token": token}, bearer=login.access)
+                assert wire.refuses(response, wire.expired)
+                response = wire.send(endpoint, {"token": token}, bearer=access)
+                assert wire.refuses(response, wire.expired)
+        assert wire.refuses(wire.send("user", bearer=access), 401)
+        body = {"grant_type": "refresh_token", "refresh_token": refresh}
+        assert wire.refuses(wire.send("token", body), 400, endpoint="token")
+
+    assert rows() == before
+
+
+def test_a_token_that_expired_before_time_began_ends_nothing(wire, login):
+    before = rows()
+
+    for exp in (-(10**15), -(10**100), -1e300, float("-inf")):
+        access = signed(login.access, exp=exp)
+        for endpoint in ("logout", "logout/all"):
+            for body in ({}, {"token": str(login.refresh)}):
+                response = wire.send(endpoint, body, bearer=access)
+                assert response.status_code in {401, wire.expired}
+                assert wire.refuses(response, response.status_code)
+        assert wire.refuses(wire.send("user", bearer=access), 401)
 
     assert rows() == before
 
@@ -514,18 +516,17 @@ def test_an_access_token_is_no_refresh_token(wire, login):
     assert rows() == before
 
 
-@pytest.mark.parametrize("scope", ["session", "others", "refresh_tokens", "global"])
+@BOTH
 @pytest.mark.parametrize("kind", ["access", "refresh"])
-def test_nobody_names_the_login_of_another_user(wire, scope, kind, login, foreign):
+def test_nobody_names_the_login_of_another_user(wire, kind, login, foreign):
     token = str(getattr(foreign, kind))
     before = rows()
 
-    response = wire.send("logout", {"token": token, "scope": scope}, bearer=login.access)
-    assert wire.refuses(response, 401)
-    assert wire.refuses(wire.send("logout/all", {"token": token}, bearer=login.access), 401)
-    expired = signed(login.access, exp=1)
-    response = wire.send("logout", {"token": token, "scope": scope}, bearer=expired)
-    assert wire.refuses(response, 401)
+    for bearer in (login.access, signed(login.access, exp=1)):
+        for scope in SCOPES:
+            response = wire.send("logout", {"token": token, "scope": scope}, bearer=bearer)
+            assert wire.refuses(response, 401)
+        assert wire.refuses(wire.send("logout/all", {"token": token}, bearer=bearer), 401)
 
     assert rows() == before
 
@@ -543,9 +544,10 @@ def test_the_sid_of_another_user_ends_nothing(wire, login, foreign):
     assert rows() == before
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
+def test_a_header_of_another_shape_is_no_bearer(wire, login):
+    before = rows()
+
+    for header in (
         "",
         " ",
         "Bearer",
@@ -561,27 +563,23 @@ def test_the_sid_of_another_user_ends_nothing(wire, login, foreign):
         "\u017fBearer {token}",
         "Basic YW5hOnBhc3N3b3JkMTIz",
         "a" * 1_000_000,
-    ],
-    ids=lambda header: repr(header[:20]),
-)
-def test_a_header_of_another_shape_is_no_bearer(wire, header, login):
-    before = rows()
-
-    for endpoint in PROTECTED:
-        response = wire.send(
-            endpoint,
-            {"password": PASSWORD},
-            headers={"Authorization": header.format(token=login.access)},
-        )
-        assert wire.refuses(response, 401)
-        assert response.headers["WWW-Authenticate"] == "Bearer"
+    ):
+        for endpoint in PROTECTED:
+            response = wire.send(
+                endpoint,
+                {"password": PASSWORD},
+                headers={"Authorization": header.format(token=login.access)},
+            )
+            assert wire.refuses(response, 401)
+            assert response.headers["WWW-Authenticate"] == "Bearer", header[:20]
 
     assert rows() == before
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    [
+def test_json_is_utf_8_whatever_the_header_says(wire, login):
+    before = rows()
+
+    for content_type in (
         "application/json; charset=utf-7",
         "application/json; charset=hex",
         "application/json; charset=utf-16",
@@ -589,22 +587,21 @@ def test_a_header_of_another_shape_is_no_bearer(wire, header, login):
         'application/json; charset="',
         "application/json;;;=",
         "APPLICATION/JSON",
-    ],
-)
-def test_json_is_utf_8_whatever_the_header_says(wire, content_type, login):
-    before = rows()
-
-    for endpoint, status in (("token", 400), ("logout", 401), ("logout/all", 401)):
-        body = {"token": "ñ", "grant_type": "ñ"}
-        response = wire.send(endpoint, body, bearer=login.access, content_type=content_type)
-        assert wire.refuses(response, status, endpoint=endpoint)
+    ):
+        for endpoint, status in (("token", 400), ("logout", 401), ("logout/all", 401)):
+            body = {"token": "ñ", "grant_type": "ñ"}
+            response = wire.send(endpoint, body, bearer=login.access, content_type=content_type)
+            assert wire.refuses(response, status, endpoint=endpoint)
 
     assert rows() == before
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    [
+@BOTH
+def test_another_media_type_is_refused(wire, login):
+    before = rows()
+
+    part = b"--x\r\nContent-Disposition: form-data; name=token\r\n\r\na\r\n--x--"
+    for content_type in (
         "text/plain",
         "text/plain; charset=hex",
         "multipart/form-data; boundary=x",
@@ -619,16 +616,11 @@ def test_json_is_utf_8_whatever_the_header_says(wire, content_type, login):
         "\xff",
         "*/*",
         "a" * 100_000,
-    ],
-    ids=lambda content_type: content_type[:40],
-)
-def test_another_media_type_is_refused(wire, content_type, login):
-    before = rows()
-
-    for endpoint in POSTS:
-        for body in (b"--x\r\nContent-Disposition: form-data; name=token\r\n\r\na\r\n--x--", b"{}"):
-            response = wire.send(endpoint, body, bearer=login.access, content_type=content_type)
-            assert wire.refuses(response, 415)
+    ):
+        for endpoint in POSTS:
+            for body in (part, b"{}"):
+                response = wire.send(endpoint, body, bearer=login.access, content_type=content_type)
+                assert wire.refuses(response, 415)
 
     assert rows() == before
 
@@ -793,17 +785,20 @@ def test_an_odd_header_stands_in_the_way_of_no_logout(wire, header, user):
 METHODS = ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "GETT", "post ", "\xff", "__init__"]
 
 
-@pytest.mark.parametrize("endpoint", [*POSTS, "user"])
-def test_an_unknown_method_is_refused(wire, endpoint, login):
+@BOTH
+def test_an_unknown_method_is_refused(wire, login):
     before = rows()
 
-    for method in METHODS:
-        response = wire.send(endpoint, {"password": PASSWORD}, bearer=login.access, method=method)
-        assert wire.refuses(response, 405, endpoint=endpoint)
+    body = {"password": PASSWORD}
+    for endpoint in (*POSTS, "user"):
+        for method in METHODS:
+            response = wire.send(endpoint, body, bearer=login.access, method=method)
+            assert wire.refuses(response, 405, endpoint=endpoint)
 
     assert rows() == before
 
 
+@BOTH
 def test_get_changes_nothing(wire, login):
     """A link, an image or a prefetch logs nobody out."""
     before = rows()
@@ -839,17 +834,14 @@ def test_a_cookie_alone_logs_nobody_out(wire, user):
     assert rows() == before
 
 
-@pytest.mark.parametrize(
-    "password",
-    ["wrong", "", " ", f"{PASSWORD} ", PASSWORD.upper(), "a" * 1_000_000, "\x00", "\ud800", "ñ"],
-    ids=lambda password: repr(password)[:12],
-)
-def test_a_wrong_password_proves_nothing(wire, password, login):
+def test_a_wrong_password_proves_nothing(wire, login):
     before = rows()
 
-    response = wire.send("reauthenticate", {"password": password}, bearer=login.access)
+    odd = ["a" * 1_000_000, "\x00", "\ud800", "ñ"]
+    for password in ("wrong", "", " ", f"{PASSWORD} ", PASSWORD.upper(), *odd):
+        response = wire.send("reauthenticate", {"password": password}, bearer=login.access)
+        assert wire.refuses(response, 400), password[:20]
 
-    assert wire.refuses(response, 400)
     assert rows() == before
 
 
@@ -871,7 +863,6 @@ names = st.sampled_from(
 header_text = st.text(st.characters(max_codepoint=255), max_size=200)
 
 
-@example
 @given(endpoint=st.sampled_from(POSTS), body=st.binary(max_size=300))
 def test_random_bytes_as_a_body_change_nothing(wire, user, endpoint, body):
     before = rows()
@@ -882,7 +873,6 @@ def test_random_bytes_as_a_body_change_nothing(wire, user, endpoint, body):
     assert rows() == before
 
 
-@example
 @given(
     endpoint=st.sampled_from(POSTS),
     body=st.dictionaries(names | st.text(), json_values, max_size=6),
@@ -901,7 +891,6 @@ def test_random_json_changes_nothing(wire, login, endpoint, body, known):
     assert rows() == before
 
 
-@example
 @given(endpoint=st.sampled_from(PROTECTED), header=header_text, scheme=st.booleans())
 def test_random_text_as_authorization_proves_nothing(wire, user, endpoint, header, scheme):
     before = rows()
@@ -913,7 +902,6 @@ def test_random_text_as_authorization_proves_nothing(wire, user, endpoint, heade
     assert rows() == before
 
 
-@example
 @given(
     endpoint=st.sampled_from(PROTECTED),
     headers=st.dictionaries(st.sampled_from(sorted(ODD_HEADERS.keys() - {"Host"})), header_text),
@@ -925,7 +913,6 @@ def test_random_headers_change_nothing(wire, user, endpoint, headers):
     assert rows() == before
 
 
-@example
 @given(data=st.data())
 def test_a_mutated_token_proves_nothing(wire, login, data):
     genuine = str(data.draw(st.sampled_from([login.access, login.refresh]), label="of"))
@@ -964,9 +951,8 @@ def may_be_genuine(claim: str, value: object) -> bool:
     return False
 
 
-@example
 @given(
-    claim=st.sampled_from(["sub", "jti", "sid", "ver", "exp", "iat", "nbf", "token_type"]),
+    claim=st.sampled_from(["sub", "jti", "sid", "exp", "iat", "nbf", "token_type"]),
     value=json_values,
 )
 def test_random_claims_under_our_own_signature_end_nothing(wire, login, claim, value):
@@ -994,7 +980,6 @@ def test_random_claims_under_our_own_signature_end_nothing(wire, login, claim, v
 # The list of logins
 
 
-@example
 @given(cursor=st.text(max_size=200) | st.binary(max_size=100), packed=st.booleans())
 def test_a_random_cursor_shows_a_page_or_none(wire, login, cursor, packed):
     raw = cursor if isinstance(cursor, bytes) else cursor.encode(errors="replace")
@@ -1008,7 +993,6 @@ def test_a_random_cursor_shows_a_page_or_none(wire, login, cursor, packed):
     assert rows() == before
 
 
-@example
 @given(
     position=st.text(max_size=60) | st.datetimes().map(str),
     offset=st.integers() | st.text(max_size=10),
@@ -1026,7 +1010,6 @@ def test_a_cursor_of_random_parts_shows_a_page_or_none(wire, login, position, of
     assert rows() == before
 
 
-@example
 @given(sid=st.text(min_size=1, max_size=80) | st.uuids().map(str))
 def test_a_random_id_ends_no_login(wire, login, sid):
     before = rows()
@@ -1038,7 +1021,6 @@ def test_a_random_id_ends_no_login(wire, login, sid):
     assert rows() == before
 
 
-@example
 @given(header=header_text, scheme=st.booleans())
 def test_random_text_as_authorization_shows_and_ends_no_login(wire, login, header, scheme):
     before = rows()
@@ -1047,18 +1029,6 @@ def test_random_text_as_authorization_shows_and_ends_no_login(wire, login, heade
     assert wire.refuses(wire.send("sessions", headers=headers, method="GET"), 401)
     path = f"sessions/{login.access.sid}"
     assert wire.refuses(wire.send(path, headers=headers, method="DELETE"), 401)
-
-    assert rows() == before
-
-
-@pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
-def test_a_forged_access_token_shows_and_ends_no_login(wire, forge, login):
-    forged = forge(login.access)
-    before = rows()
-
-    assert wire.refuses(wire.send("sessions", bearer=forged, method="GET"), 401)
-    path = f"sessions/{login.access.sid}"
-    assert wire.refuses(wire.send(path, bearer=forged, method="DELETE"), 401)
 
     assert rows() == before
 
@@ -1097,7 +1067,6 @@ FORGING = [
 forging = st.sampled_from(FORGING) | st.text(max_size=60)
 
 
-@example
 @given(agent=forging, request_id=forging, path=forging, name=forging)
 def test_no_line_of_the_log_is_forged_and_none_holds_a_secret(
     wire, log, user, agent, request_id, path, name
@@ -1139,7 +1108,6 @@ untrusted = st.ip_addresses(v=4).filter(
 claims = st.lists(st.ip_addresses().map(str) | st.text(st.characters(max_codepoint=255)))
 
 
-@example
 @given(claimed=claims, client=untrusted, proxies=st.lists(trusted, max_size=3))
 def test_an_address_is_believed_of_trusted_proxies_alone(
     wire, settings, security_log, caplog, claimed, client, proxies
@@ -1161,7 +1129,7 @@ def test_an_address_is_believed_of_trusted_proxies_alone(
 def exchange(server: Any, request: bytes) -> tuple[int, dict[str, object]]:
     """Send these bytes; return the status and the body of the answer."""
     address = urlsplit(server.url)
-    with closing(socket.create_connection((address.hostname, address.port), timeout=10)) as raw:
+    with closing(socket.create_connection((address.hostname, address.port), PATIENCE)) as raw:
         raw.sendall(request)
         raw.shutdown(socket.SHUT_WR)
         with closing(http.client.HTTPResponse(raw, method="POST")) as response:
@@ -1181,6 +1149,7 @@ AUTHORIZATIONS = [
 ]
 
 
+@BOTH
 def test_bytes_that_are_no_text_prove_nothing(wire, live_server, user):
     before = rows()
 

@@ -14,8 +14,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
 from django.utils import timezone
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
+from rest_framework_simplejwt.tokens import RefreshToken as StockRefreshToken
 
-from accounts import services, tokens
+from accounts import services
 from accounts.clients import ClientInfo
 from accounts.models import LogoutEvent, Session, hash_key
 from accounts.pages import views
@@ -762,8 +764,7 @@ def everybody_is_ana(get_response):
 
 
 def test_plain_tokens_end_everywhere_too(browser, user):
-    plain = tokens.RefreshToken.for_user(user)
+    plain = StockRefreshToken.for_user(user)
     browser.post(ALL)
-    from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 
     assert BlacklistedToken.objects.filter(token__jti=plain["jti"]).exists()

@@ -8,7 +8,7 @@ import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
-from accounts.places import place_of
+from accounts.pages.places import place_of
 
 LONDON = {
     "city": {"names": {"en": "London"}},
@@ -75,7 +75,7 @@ def test_a_database_that_cannot_be_opened_is_told_once_and_shows_no_place(
 ):
     (tmp_path / "broken.mmdb").write_bytes(b"not a database")
     settings.GEOIP_PATH = tmp_path / "broken.mmdb"
-    with caplog.at_level(logging.ERROR, logger="accounts.places"):
+    with caplog.at_level(logging.ERROR, logger="accounts.pages.places"):
         assert [place_of("81.2.69.142"), place_of("81.2.69.143")] == ["", ""]
     assert [record.message for record in caplog.records] == [
         "No places are shown: the GeoIP2 database cannot be opened"

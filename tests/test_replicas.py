@@ -55,12 +55,12 @@ class ReadReplicaButUsers(ReadReplica):
 
 @pytest.fixture
 def replica(settings, transactional_db):
-    """The connection to a replica, of tables in a schema of their own."""
+    """The connection to a replica, of tables in a schema of their own, which stays."""
     with connection.cursor() as cursor:
-        cursor.execute("DROP SCHEMA IF EXISTS replica CASCADE")
-        cursor.execute("CREATE SCHEMA replica")
+        cursor.execute("CREATE SCHEMA IF NOT EXISTS replica")
         for table in connection.introspection.table_names(cursor):
-            cursor.execute(f'CREATE TABLE replica."{table}" (LIKE public."{table}")')
+            cursor.execute(f'CREATE TABLE IF NOT EXISTS replica."{table}" (LIKE public."{table}")')
+            cursor.execute(f'DELETE FROM replica."{table}"')
     primary = connection.settings_dict
     options = {name: value for name, value in primary["OPTIONS"].items() if name != "pool"}
     options["options"] = "-c search_path=replica -c default_transaction_read_only=on"
@@ -72,8 +72,6 @@ def replica(settings, transactional_db):
     settings.DATABASE_ROUTERS = []
     connections["replica"].close()
     del connections["replica"]
-    with connection.cursor() as cursor:
-        cursor.execute("DROP SCHEMA replica CASCADE")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.text import Truncator
 
-from accounts.clients import device_name
+from accounts.pages.names import device_name
 
 
 def shown(user_agent: str) -> str:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
-from accounts.clients import USER_AGENT_MAX_LENGTH, device_name
+from accounts.clients import USER_AGENT_MAX_LENGTH
 from accounts.conf import TOUCH_INTERVAL, conf
 from accounts.models.event import LogoutEvent
 from accounts.models.user import User
@@ -56,9 +56,9 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """Keep one user's logins; a stranger's are simply absent."""
         return self.filter(user=user)
 
-    def browser(self, stored_key: str) -> Self:
-        """Keep the browser session with this stored key."""
-        return self.filter(kind=Session.Kind.BROWSER, session_key=stored_key)
+    def browser(self, session_key: str) -> Self:
+        """Keep the browser session with this key."""
+        return self.filter(kind=Session.Kind.BROWSER, session_key=hash_key(session_key))
 
     def token(self, sid: uuid.UUID) -> Self:
         """Keep the token login with this ``sid``."""
@@ -175,11 +175,6 @@ class Session(AbstractBaseSession):
             self.auth_hash == user.get_session_auth_hash()
             or self.auth_hash in user.get_session_auth_fallback_hash()
         )
-
-    @property
-    def device(self) -> str:
-        """What a person calls the device: ``"Firefox on Windows"``."""
-        return device_name(self.user_agent)
 
     @property
     def expires_at(self) -> datetime:

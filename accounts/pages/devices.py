@@ -11,7 +11,8 @@ from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext as _
 
 from accounts.models import Session
-from accounts.places import place_of
+from accounts.pages.names import device_name
+from accounts.pages.places import place_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class Device:
     def name(self) -> str:
         """What it is, or what it says of itself."""
         agent = Truncator(self.session.user_agent).chars(60)
-        return self.session.device or agent or _("Unknown device")
+        return device_name(self.session.user_agent) or agent or _("Unknown device")
 
     @property
     def kind(self) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
@@ -14,13 +15,13 @@ from django.db.models import Exists, Prefetch, Q, QuerySet
 from accounts import blacklist
 from accounts.clients import ClientInfo
 from accounts.conf import conf
+from accounts.exceptions import CredentialsChanged, LoginRunOut, TokenReused
 from accounts.models import (
     Session,
     SessionQuerySet,
     TokenVersion,
     User,
     database,
-    hash_key,
     password_hashes,
 )
 from accounts.services.record import (
@@ -31,6 +32,7 @@ from accounts.services.record import (
     Reason,
     Scope,
     record,
+    record_change,
     record_each,
 )
 from accounts.services.transactions import after_request, retried
@@ -71,7 +73,7 @@ def end_others(*, keep: Session, cause: Cause) -> LogoutResult:
     try:
         with transaction.atomic(using=database()):
             sessions_ended, tokens_revoked = delete_others(user, this, sid=keep.sid)
-            return record(
+            return record_change(
                 user=user,
                 scope=Scope.OTHERS,
                 cause=cause,
@@ -132,7 +134,7 @@ def secure_account(*, user: User, cause: Cause) -> LogoutResult:
 def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> LogoutResult:
     """End a browser login whose owner asked for it, as Django's own ``logout()`` does."""
     return end_sessions(
-        sessions=Session.objects.of(user).browser(hash_key(session_key)),
+        sessions=Session.objects.of(user).browser(session_key),
         cause=Cause(client=client),
     )
 
@@ -153,14 +155,6 @@ def end_reused(*, session: Session) -> LogoutResult:
     return end_sessions(
         sessions=Session.objects.filter(pk=session.pk),
         cause=Cause(reason=Reason.TOKEN_REUSED, initiator=Initiator.POLICY),
-    )
-
-
-def end_revoked(*, session: Session) -> LogoutResult:
-    """End a login whose refresh token was blacklisted by code that knows nothing but SimpleJWT."""
-    return end_sessions(
-        sessions=Session.objects.filter(pk=session.pk, refresh_jti=session.refresh_jti),
-        cause=Cause(reason=Reason.REVOKED, initiator=Initiator.SYSTEM),
     )
 
 
@@ -194,6 +188,14 @@ def discard(*, session: Session) -> LogoutResult:
     return end_sessions(sessions=sessions, cause=cause)
 
 
+OF: Final[Mapping[str, Callable[..., LogoutResult]]] = {
+    LoginRunOut.code: run_out,
+    TokenReused.code: end_reused,
+    CredentialsChanged.code: discard,
+}
+"""How a login is ended that is over, by the code of the error that says so."""
+
+
 def end_outdated(*, user: User) -> LogoutResult:
     """End the logins that began with another password than the user has now."""
     if (current := _read_again(user.pk)) is None:
@@ -224,7 +226,7 @@ def password_changed(*, user: User) -> None:
     with transaction.atomic(using=database()):
         standing = Session.objects.of(user).values("refresh_jti")
         # Of logins without a row, which hold no hash of the password.
-        record(
+        record_change(
             user=user,
             scope=Scope.OTHERS,
             cause=Cause(reason=Reason.PASSWORD_CHANGED, initiator=Initiator.POLICY),
@@ -277,7 +279,7 @@ def user_deleted(*, user: User) -> LogoutResult:
 
 def _end_everything(user: User, reason: Reason) -> LogoutResult:
     sessions_ended, _ = Session.objects.of(user).delete()
-    return record(
+    return record_change(
         user=user,
         scope=Scope.GLOBAL,
         cause=Cause(reason=reason, initiator=Initiator.POLICY),

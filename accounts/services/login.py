@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, cast
+from typing import cast
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
@@ -16,26 +16,10 @@ from django.utils import timezone
 
 from accounts import blacklist, logins, tokens
 from accounts.clients import ClientInfo
-from accounts.exceptions import (
-    CredentialsChanged,
-    LoginOver,
-    LoginRunOut,
-    NotReauthenticable,
-    TokenReused,
-    TokenRevoked,
-    UserInactive,
-)
+from accounts.exceptions import LoginOver, NotReauthenticable, TokenRevoked, UserInactive
 from accounts.logins import Login
 from accounts.models import Session, User, database
-from accounts.services import statements
-from accounts.services.endings import (
-    discard,
-    end_reused,
-    end_revoked,
-    make_room,
-    run_out,
-    user_deactivated,
-)
+from accounts.services import endings, statements
 from accounts.services.transactions import after_request, retried
 from accounts.tokens import AccessToken, LoginToken, RefreshToken
 
@@ -106,8 +90,7 @@ def mint_access(*, token: RefreshToken) -> AccessToken:
     """Mint another access token of a refresh token that is not rotated; raises as ``refresh()``."""
     session = find_login(token=token).session
     if session is not None and blacklist.is_blacklisted(session.refresh_jti):
-        _settle(partial(end_revoked, session=session))
-        raise TokenRevoked
+        raise _revoked(session)
     return token.access_token
 
 
@@ -121,19 +104,12 @@ def find_login(*, token: LoginToken) -> Login:
     try:
         return logins.find_login(token)
     except LoginOver as error:
-        _settle(partial(_ENDINGS[type(error)], session=error.session))
+        _settle(partial(endings.OF[error.code], session=error.session))
         raise
     except UserInactive as error:
         if not error.user.is_active:
-            _settle(partial(user_deactivated, user=error.user))
+            _settle(partial(endings.user_deactivated, user=error.user))
         raise
-
-
-_ENDINGS: Final[dict[type[LoginOver], Callable[..., Any]]] = {  # Any: what is left is unused
-    LoginRunOut: run_out,
-    TokenReused: end_reused,
-    CredentialsChanged: discard,
-}
 
 
 def _settle(end: Callable[[], object]) -> None:
@@ -192,45 +168,39 @@ def _successor(token: RefreshToken, session: Session) -> RefreshToken:
     """Return the successor that a login's previous token has got, once more."""
     if token.jti != session.refresh_jti and not blacklist.is_blacklisted(session.refresh_jti):
         return tokens.rotated(token, session)
-    # By other code, and without a signal that would have ended the login: by bulk_create(), say.
-    _settle(partial(end_revoked, session=session))
-    raise TokenRevoked
+    raise _revoked(session)
+
+
+def _revoked(session: Session) -> TokenRevoked:
+    """End a login whose refresh token other code has blacklisted without a signal.
+
+    ``bulk_create()`` sends none.
+    """
+    jti, sid = session.refresh_jti, session.sid
+    _settle(partial(endings.token_blacklisted, user_id=session.user_id, jti=jti, sid=sid))
+    return TokenRevoked()
 
 
 def _rotate(
     user: User, session: Session, token: RefreshToken, successor: RefreshToken, moment: datetime
 ) -> bool:
     """Do as ``statements.rotate()`` does, on any database."""
-    try:
-        with transaction.atomic(using=database()):
-            _replace(user, session, token, successor, moment)
-    except _Overtaken:
-        return False
-    return True
-
-
-class _Overtaken(Exception):
-    """The token that is to be replaced is not the login's current one any more."""
-
-
-def _replace(
-    user: User, session: Session, token: RefreshToken, successor: RefreshToken, moment: datetime
-) -> None:
     current = Session.objects.filter(
         ~blacklist.blacklisted(token.jti), pk=session.pk, refresh_jti=token.jti
     )
     # With a new ``SECRET_KEY`` the password has another hash, as Django renews a browser's.
     known, renewed = Value(session.auth_hash), Value(user.get_session_auth_hash())
-    replaced = current.update(
-        refresh_jti=successor.jti,
-        previous_refresh_jti=token.jti,
-        rotated_at=moment,
-        last_seen_at=moment,
-        expire_date=successor.expires_at,
-        auth_hash=Case(When(auth_hash=known, then=renewed), default=F("auth_hash")),
-    )
-    if not replaced or not blacklist.replace(user, token, successor):
-        raise _Overtaken
+    with transaction.atomic(using=database()):
+        replaced = current.update(
+            refresh_jti=successor.jti,
+            previous_refresh_jti=token.jti,
+            rotated_at=moment,
+            last_seen_at=moment,
+            expire_date=successor.expires_at,
+            auth_hash=Case(When(auth_hash=known, then=renewed), default=F("auth_hash")),
+        ) and blacklist.replace(user, token, successor)
+        transaction.set_rollback(not replaced, using=database())
+    return bool(replaced)
 
 
 def _begin(*, user: User, refresh: RefreshToken, client: ClientInfo) -> int:
@@ -240,7 +210,7 @@ def _begin(*, user: User, refresh: RefreshToken, client: ClientInfo) -> int:
     # No cookie has a key with this for its hash: that would have twice as many digits.
     session_key = sid.hex
     try:
-        version = make_room(user_id=user.pk, session_key=session_key)
+        version = endings.make_room(user_id=user.pk, session_key=session_key)
         current = version.user
     except get_user_model().DoesNotExist as error:
         raise TokenRevoked from error

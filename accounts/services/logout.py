@@ -19,7 +19,7 @@ from accounts.models import Session, TokenVersion, User, database, hash_key
 from accounts.services import statements
 from accounts.services.endings import AlreadyEnded, delete_others
 from accounts.services.login import find_login
-from accounts.services.record import UNCHANGED, Cause, LogoutResult, Scope, record
+from accounts.services.record import UNCHANGED, Cause, LogoutResult, Scope, record_change
 from accounts.services.transactions import retried
 from accounts.tokens import AccessToken, LoginToken
 
@@ -66,7 +66,7 @@ def log_out(
     try:
         with transaction.atomic(using=database()):
             sessions_ended, tokens_revoked = _ENDINGS[scope](user, presented, session_key)
-            return record(
+            return record_change(
                 user=user,
                 scope=scope,
                 cause=Cause(client=client),
@@ -81,7 +81,9 @@ def log_out(
 
 def _presented(proof: LoginToken, named: LoginToken) -> Sequence[LoginToken]:
     """Return the tokens that are revoked; the first names the login, the others belong to it."""
-    if named is proof or named.sid != proof.sid:
+    if named.jti == proof.jti:
+        return [proof]
+    if named.sid != proof.sid:
         return [named]
     # Of one login the proof stands for sure: a refresh beside this may have replaced the other.
     return [named, proof] if named.sid is None else [proof, named]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 
@@ -70,13 +70,23 @@ def record(
     session_id: uuid.UUID | None = None,
     token_jti: str = "",
 ) -> LogoutResult:
-    """Record that logins of one user ended together; nothing if none did."""
-    if not sessions_ended and not tokens_revoked:
-        return UNCHANGED
+    """Record that logins of one user ended together."""
     event = compose(cause=cause, scope=scope)
     event.session_id, event.token_jti = session_id, token_jti
     event.sessions_ended, event.tokens_revoked = sessions_ended, tokens_revoked
     return _record([(user, event)])
+
+
+def record_change(
+    *,
+    sessions_ended: int,
+    tokens_revoked: int,
+    **what: Any,  # Any: as record() takes it
+) -> LogoutResult:
+    """Do as ``record()`` does if anything ended."""
+    if not sessions_ended and not tokens_revoked:
+        return UNCHANGED
+    return record(sessions_ended=sessions_ended, tokens_revoked=tokens_revoked, **what)
 
 
 def record_each(sessions: Iterable[Session], *, cause: Cause) -> LogoutResult:

@@ -55,38 +55,47 @@ ENDED = Remains(records=RECORDS_OF_ENDED, access=401, refresh=400)
 
 def begin(count: int) -> Iterator[Login]:
     """Log in so many users, each once."""
+    for _ in range(count):
+        yield log_in(create_user())
+
+
+def create_user(password: str | None = None) -> Any:  # Any: whatever model the project has
+    """Create a user; without a password, one who cannot log in by one."""
     # These are ready only when Django has been set up.
     from django.contrib.auth import get_user_model  # noqa: PLC0415
 
-    from accounts import services  # noqa: PLC0415
-    from accounts.clients import ClientInfo  # noqa: PLC0415
+    # Its manager's create_user() is Django's, not the protocol's.
+    users: Any = get_user_model()
+    return users.objects.create_user(username=uuid.uuid4().hex, password=password)
 
-    users: Any = (
-        get_user_model()
-    )  # Any: its manager's create_user() is Django's, not the protocol's
-    for _ in range(count):
-        user = users.objects.create_user(username=uuid.uuid4().hex)
-        pair = services.log_in(user=user, client=ClientInfo())
-        access = str(pair.access)
-        pair.access["exp"] = pair.access["iat"] - 1
-        if pair.refresh.sid is None:
-            raise TypeError("a token of ours names its login")
-        yield Login(
-            sid=pair.refresh.sid,
-            refresh_jti=pair.refresh.jti,
-            access=access,
-            expired_access=str(pair.access),
-            refresh=str(pair.refresh),
-        )
+
+def log_in(user: Any) -> Login:  # Any: as above
+    """Log a user in on one more device."""
+    from accounts import services  # noqa: PLC0415 - as above
+    from accounts.clients import ClientInfo  # noqa: PLC0415 - as above
+
+    pair = services.log_in(user=user, client=ClientInfo())
+    login = answered({"access_token": str(pair.access), "refresh_token": str(pair.refresh)})
+    pair.access["exp"] = pair.access["iat"] - 1
+    return replace(login, expired_access=str(pair.access))
 
 
 def refreshed(login: Login, tokens: dict[str, str]) -> Login:
     """Return the login with the tokens that a refresh was answered with."""
+    return replace(answered(tokens), expired_access=login.expired_access)
+
+
+def answered(tokens: dict[str, str]) -> Login:
+    """Return the login that the API has answered with."""
     from accounts.tokens import decode_refresh  # noqa: PLC0415 - as above
 
-    raw = tokens["refresh_token"]
-    jti = decode_refresh(raw).jti
-    return replace(login, access=tokens["access_token"], refresh=raw, refresh_jti=jti)
+    access, refresh = tokens["access_token"], tokens["refresh_token"]
+    token = decode_refresh(refresh)
+    if token.sid is None:
+        raise TypeError("a token of ours names its login")
+    return Login(
+        sid=token.sid, refresh_jti=token.jti, access=access, expired_access="", refresh=refresh
+    )
 
 
 def examine(logins: Sequence[Login], client: Client) -> Iterator[Remains]:

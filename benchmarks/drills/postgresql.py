@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -15,6 +16,16 @@ import psycopg
 
 START_TIMEOUT = 60
 """Seconds; to recover from a crash takes a fraction of one."""
+
+STOP_TIMEOUT = 60
+"""Seconds, until connections that were closed have ended."""
+
+_OTHERS = (
+    "SELECT FROM pg_stat_activity"
+    " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1"
+)
+_DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+_DEADLOCK = re.compile(r"deadlock detected\n.*?DETAIL: +(.*(?:\n\t.*)*)")
 
 
 class PostgreSQL:
@@ -102,6 +113,23 @@ class PostgreSQL:
                 for name in ("server_version", "fsync", "synchronous_commit")
             )
         return f"{version} (fsync {fsync}, synchronous_commit {commit})"
+
+    def deadlocks(self) -> int:
+        """Return how many there have been, as told by connections that are closed by now.
+
+        One tells when it ends, at the latest. Raises ``TimeoutError`` if one does not end.
+        """
+        deadline = time.monotonic() + STOP_TIMEOUT
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            while connection.execute(_OTHERS).fetchone() is not None:
+                if time.monotonic() > deadline:
+                    raise TimeoutError("a connection to PostgreSQL is still open")
+                time.sleep(0.05)
+            return sum(count for (count,) in connection.execute(_DEADLOCKS))
+
+    def deadlocks_in_log(self) -> list[str]:
+        """Return who waited for whom, and with which statements, in each deadlock."""
+        return _DEADLOCK.findall(Path(self._log.name).read_text(errors="replace"))
 
     def close(self) -> None:
         """Stop for good."""

@@ -119,10 +119,10 @@ RACE_COLUMNS = ("races", "refresh won", "logout won", "survivors", "half", "500"
 
 def _race(client: Client, name: str, login: Login, number: int) -> Race:
     head_start = (number // len(VARIANTS) % OFFSETS - OFFSETS // 2) / 1_000
-    ended, refreshed = _at_once(
+    ended, refreshed = at_once(
         [
-            partial(_delayed, head_start, partial(VARIANTS[name], client, login)),
-            partial(_delayed, -head_start, partial(client.refresh, login.refresh)),
+            partial(delayed, head_start, partial(VARIANTS[name], client, login)),
+            partial(delayed, -head_start, partial(client.refresh, login.refresh)),
         ]
     )
     generations = [login]
@@ -136,7 +136,7 @@ def _race(client: Client, name: str, login: Login, number: int) -> Race:
     )
 
 
-def _delayed(seconds: float, call: Callable[[], Answer]) -> Answer:
+def delayed(seconds: float, call: Callable[[], Answer]) -> Answer:
     time.sleep(max(0.0, seconds))
     return call()
 
@@ -172,7 +172,7 @@ def race_refreshes(client: Client, rounds: int, refreshes: int, report: Report) 
     """Refresh so many times in parallel, each round with a login of its own."""
     counts = Counter[str]()
     for login in logins.begin(rounds):
-        answers = _at_once([partial(client.refresh, login.refresh)] * refreshes)
+        answers = at_once([partial(client.refresh, login.refresh)] * refreshes)
         statuses = Counter(answer.status for answer in answers)
         successors = {answer.body.get("refresh_token") for answer in answers}
         forked = statuses != {200: refreshes} or len(successors) != 1
@@ -203,7 +203,7 @@ def _works(client: Client, answer: Answer) -> bool:
     return access == 200 and client.refresh(answer.body["refresh_token"]).status == 200
 
 
-def _at_once(calls: Sequence[Callable[[], Answer]]) -> list[Answer]:
+def at_once(calls: Sequence[Callable[[], Answer]]) -> list[Answer]:
     """Call all of these, each on a thread of its own."""
     barrier = threading.Barrier(len(calls), timeout=60)
 

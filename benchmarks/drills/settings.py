@@ -18,6 +18,15 @@ DATABASES = {
         "CONN_MAX_AGE": None,
     },
 }
-ACCOUNTS = {**ACCOUNTS, "LOGOUT_RATE": "1000000000/1d"}
+ROOT_URLCONF = "benchmarks.drills.urls"
+# A drill is one client, and its guesses are many: neither limits nor slow hashes are drilled.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+_NO_LIMIT = "1000000000/1d"
+ACCOUNTS = {
+    **ACCOUNTS,
+    "LOGOUT_RATE": _NO_LIMIT,
+    "PASSWORD_RATE": _NO_LIMIT,
+    "ADDRESS_RATE": _NO_LIMIT,
+}
 # What is refused at the end of a drill has been revoked: it has not run out.
 SIMPLE_JWT = {**SIMPLE_JWT, "ACCESS_TOKEN_LIFETIME": timedelta(days=1)}

@@ -166,7 +166,7 @@ class ContractView(APIView):
             status=status,
             client=self.client,
             user_id=user_id,
-            session_id=str(session_id) if session_id else None,
+            session_id=session_id,
         )
 
 

@@ -120,10 +120,13 @@ class LogoutView(ContractView):
 
     def _scope(self, request: Request) -> Scope:
         body: Mapping[str, object] = request.data  # type: ignore[assignment] # our parser sees to it
-        value = body.get("scope", self.scope or self.contract.default_scope)
-        if value not in Scope.values or (self.scope is not None and value != self.scope):
+        try:
+            scope = Scope(body.get("scope", self.scope or self.contract.default_scope))  # type: ignore[call-overload] # of any type, as sent
+        except ValueError:
+            scope = None
+        if scope is None or scope is not (self.scope or scope):
             raise Refused(400, contracts.UNKNOWN_SCOPE, "unknown_scope")
-        return Scope(value)
+        return scope
 
     def _named(self, request: Request, bearer: AccessToken) -> LoginToken | None:
         """Return the token in the body, if it is one of the caller's; None if there is none."""

@@ -19,6 +19,7 @@ from accounts.api.contracts import timestamp
 from accounts.api.views.base import ContractView
 from accounts.logins import live_logins
 from accounts.models import Session, User
+from accounts.pages.names import device_name
 from accounts.services import Cause
 from accounts.tokens import AccessToken
 
@@ -103,5 +104,5 @@ def _shown(session: Session, current: uuid.UUID | None) -> dict[str, Any]:  # An
         "expires_at": timestamp(session.expires_at),
         "ip_address": session.ip_address,
         "user_agent": session.user_agent,
-        "device": session.device,
+        "device": device_name(session.user_agent),
     }

@@ -81,8 +81,8 @@ class PageMixin(ContextMixin, View):
             reason="password" if action in {"password", "reauthenticate"} else "logout",
             status=status,
             client=ClientInfo.from_request(self.request),
-            user_id=str(self.request.user.pk) if self.request.user.is_authenticated else None,
-            session_id=str(session_id) if session_id else None,
+            user_id=self.request.user.pk,
+            session_id=session_id,
         )
 
 
