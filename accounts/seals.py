@@ -3,45 +3,46 @@
 How it works
 ============
 
-A logout inserts its entry and is done. ``manage.py seal_audit`` seals the entries later: each seal
-covers those of a range of ids, up to ten thousand, and the seal before it, by an HMAC with a key
-derived from ``SECRET_KEY``. So
+A logout inserts its entry and is done. ``manage.py seal_audit`` seals the entries later. Each seal
+covers those of a range of ids, ten thousand at most, and the seal before it, by an HMAC with a key
+derived from ``SECRET_KEY``:
 
-- an edited, removed or inserted entry does not fit the seal of its range, and neither does one
-  whose id is in no range, zero or below;
-- a removed seal leaves a gap in the numbers, and an edited one does not fit its digest;
-- the newest seals cannot be cut off with their entries: only the newest one knows its nonce, a
-  random value which the next seal replaces by its hash. The next one also covers what it found, so
-  that neither sealing on nor putting things back afterwards hides it;
-- pruning removes whole seals with their entries, in one transaction with a new seal that says which
-  one is the oldest from now on.
+- An edited, removed or inserted entry does not fit the seal of its range. One whose id is in no
+  range (zero, negative, or pruned already) was inserted.
+- A removed seal leaves a gap in the numbers, and an edited one does not fit its digest.
+- The newest seals cannot be cut off with their entries. The newest one knows its nonce, a random
+  value that the next one replaces by its hash, so that no older one can be the newest again. And
+  the next one covers all that it has found in the one before: neither sealing on after a change
+  nor undoing the change later hides it.
+- Pruning removes whole seals with their entries, in one transaction with a new seal, of no entry,
+  which says from which number on the seals have to be there.
 
-Ids are given out before they are committed. So a seal waits, as CREATE INDEX CONCURRENTLY does, for
-whoever is writing to the record in that moment; nobody waits for it. What is committed later, with
-an id of its range, was not there: it reads as inserted.
+An id is given out before it is committed. So a seal waits, as CREATE INDEX CONCURRENTLY does, for
+those who are writing to the record in that moment; nobody waits for it. What is committed later
+with an id of its range was not there when it was made: it reads as inserted.
 
 What it covers
 ==============
 
-Everything that an entry says: each column, those too that come later, and null like empty. ``user``
-and ``actor`` become null when their account goes, which no proof can tell from what a hand has set
-to null. So the seal keeps what they were: an entry that names another account than it did, or none
-while its account is there, reads as changed; one that names none and whose account is gone does
-not. (An account that is put back under its old key, without its entries, reads as changed, too.)
+Every column of an entry, those that come later too; null counts as empty. ``user`` and ``actor``
+become null when their account is deleted, and nothing can tell that from an UPDATE by hand. So the
+seal keeps what they were. An entry that names another account now reads as changed, and so does
+one that names none while that account is there. One that names none and whose account is gone fits.
+(An account that comes back with the key of a deleted one makes its old entries read as changed.)
 
 What it cannot show
 ===================
 
-- What was changed, removed or made up before it was sealed: that is sealed as it is. PostgreSQL's
-  trigger guards that minute (migration 0002), and ``verify_audit`` fails when an entry is older
-  than an hour and has no seal.
+- What was changed, removed or made up before it was sealed, for that is sealed as it is.
+  PostgreSQL's trigger guards that minute (migration 0002), and ``verify_audit`` fails where an
+  entry is older than an hour and has no seal.
 - The work of somebody who has ``SECRET_KEY``, or one of the fallbacks.
-- That an older copy was put back of all of it, of the newest seal and what was after it, or that
-  the record was emptied, seals and all. Against this helps an anchor elsewhere: each seal is a line
-  of the security log. A number that comes twice there, or falls, shows it.
+- That an older copy of it all was put back, or the newest seal of an earlier time with its nonce
+  and nothing after it; that the record was emptied, seals and all. Each seal is a line of the
+  security log, the anchor elsewhere: a number that comes twice there shows each of these.
 
-A seal that does not fit stays a finding, and is never pruned, until somebody has looked into it and
-emptied the table of the seals: then the next run seals what is there from the beginning.
+What does not fit stays a finding, and is not pruned, until somebody has looked into it and has
+emptied the table of the seals. The next run then seals what is there, from number 1 on.
 """
 
 from __future__ import annotations

@@ -76,6 +76,7 @@ def test_a_failure_says_so(log, security_log):
         (audit.Event.SESSION_LOGOUT, "session_logout", "INFO"),
         (audit.Event.SESSION_EXPIRED, "session_expired", "INFO"),
         (audit.Event.SESSION_USE_AFTER_EXPIRE, "session_use_after_expire", "CRITICAL"),
+        (audit.Event.RECORD_SEALED, "sensitive_create", "INFO"),
         (audit.Event.RATE_LIMIT_EXCEEDED, "excess_rate_limit_exceeded", "WARNING"),
     ],
 )

@@ -962,6 +962,20 @@ def test_what_is_done_while_somebody_reads_is_no_finding(then, at_statement, use
             transaction.set_rollback(True)
 
 
+def test_late_entries_that_are_sealed_while_somebody_reads_are_no_finding(
+    entries, later, at_statement
+):
+    record(2)
+    later(2 * HOUR)
+    with CaptureQueriesContext(connection) as captured:
+        assert kinds() == [Kind.UNSEALED]
+    for number in range(len(captured)):
+        with transaction.atomic():
+            with at_statement("SELECT", seal, skip=number):
+                assert findings() == []
+            transaction.set_rollback(True)
+
+
 @concurrent
 @pytest.mark.usefixtures("_small")
 def test_logouts_seals_pruning_and_reading_side_by_side(request, settings):
