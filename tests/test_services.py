@@ -572,6 +572,21 @@ def test_nobody_elses_login_ends(phone, stranger, device, log_out, scope):
 
 @pytest.mark.parametrize("scope", Scope)
 @pytest.mark.parametrize("presented", ["access", "refresh"])
+def test_a_login_of_an_old_password_ends_nothing_but_itself(
+    user, phone, device, log_out, scope, presented
+):
+    get_user_model().objects.update(password="another")  # no signal is sent
+    tablet = services.log_in(user=get_user_model().objects.get(pk=user.pk), client=device)
+
+    log_out(getattr(phone, presented), scope=scope)
+
+    assert is_dead(phone.access)
+    assert not is_dead(tablet.access)
+    assert not is_dead(services.refresh(token=tablet.refresh, client=device).access)
+
+
+@pytest.mark.parametrize("scope", Scope)
+@pytest.mark.parametrize("presented", ["access", "refresh"])
 def test_a_token_that_names_the_login_of_another_user_ends_nothing(
     stranger, phone, device, log_out, scope, presented
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from django.db import transaction
@@ -43,13 +44,9 @@ def log_out(
     ``ReauthenticationRequired``, see ``ACCOUNTS["REAUTHENTICATE_TO_END_OTHERS"]``.
     """
     presented = _presented(proof, named or proof)
-    ends_others = scope is not Scope.SESSION or presented[0].sid != proof.sid
-    asks_again = ends_others and "api" in conf.reauthenticate_to_end_others
-    if (
-        presented[0] is proof
-        and not (session_key or asks_again)
-        and (result := statements.end(presented=presented, scope=scope, client=client))
-    ):
+    end_at_once = partial(statements.end, presented=presented, scope=scope, client=client)
+    is_usual = presented[0] is proof and not session_key
+    if is_usual and scope is Scope.SESSION and (result := end_at_once()):
         return result
     session = None
     try:
@@ -59,12 +56,16 @@ def log_out(
         user = error.user  # whose logins may end
     except TokenRevoked:
         return UNCHANGED
-    if asks_again and not _is_standing(presented[0], user):
-        return UNCHANGED
-    if ends_others:
-        require_recent_authentication(session)
     try:
+        ends_others = scope is not Scope.SESSION or presented[0].sid != proof.sid
+        if ends_others and _asks_again(session):
+            _require_standing(presented[0], user)
+            raise ReauthenticationRequired
         with transaction.atomic(using=database()):
+            if is_usual and scope is Scope.REFRESH_TOKENS:
+                TokenVersion.objects.lock(user.pk)
+                if result := end_at_once():
+                    return result
             sessions_ended, tokens_revoked = _ENDINGS[scope](user, presented, session_key)
             return record(
                 user=user,
@@ -94,10 +95,13 @@ def require_recent_authentication(session: Session | None) -> None:
 
     See ``ACCOUNTS["REAUTHENTICATE_TO_END_OTHERS"]`` (ASVS 7.5.2).
     """
-    if "api" not in conf.reauthenticate_to_end_others:
-        return
-    if session is None or not session.recently_reauthenticated:
+    if _asks_again(session):
         raise ReauthenticationRequired
+
+
+def _asks_again(session: Session | None) -> bool:
+    asks = "api" in conf.reauthenticate_to_end_others
+    return asks and (session is None or not session.recently_reauthenticated)
 
 
 def _require_standing(named: LoginToken, user: User) -> None:

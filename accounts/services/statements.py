@@ -17,14 +17,13 @@ seen; an upsert finds it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import connections, transaction
+from django.db import connections
 from django.db.models import CharField, IntegerField, QuerySet, TextField, UUIDField
 from django.db.models.deletion import Collector
 from django.db.models.expressions import RawSQL
@@ -36,7 +35,7 @@ from rest_framework_simplejwt.utils import aware_utcnow, datetime_from_epoch
 from accounts import blacklist
 from accounts.clients import ClientInfo
 from accounts.conf import conf
-from accounts.models import USERNAME_MAX_LENGTH, LogoutEvent, Session, TokenVersion, User, database
+from accounts.models import USERNAME_MAX_LENGTH, LogoutEvent, Session, User, database
 from accounts.services.record import Cause, LogoutResult, Scope, announce, compose
 from accounts.tokens import AccessToken, LoginToken, RefreshToken
 
@@ -55,15 +54,17 @@ def end(
 ) -> LogoutResult | None:
     """End the login of an access token, the first that was presented, and put it on record.
 
-    None if nothing was done: the scope is neither ``session`` nor ``refresh_tokens``, the login is
-    not alive, or it takes more than a statement to tell.
+    With the scope ``refresh_tokens`` the others are closed, too: then the caller has asked whether
+    the password is still that of the login, which SQL cannot, and has taken the user's turn, for a
+    statement does not see the login that began while it waited.
+
+    None if nothing was done: the login is not alive, or it takes more than a statement to tell.
     """
-    named, closes = presented[0], scope is Scope.REFRESH_TOKENS
+    named = presented[0]
     if not isinstance(named, AccessToken) or named.sid is None:
         return None
     # What is not printable, the database may refuse to take.
-    can = (closes or scope is Scope.SESSION) and named.user_id.isprintable()
-    if not (can and are_possible() and _is_plain()):
+    if not (named.user_id.isprintable() and are_possible() and _is_plain()):
         return None
     event = compose(cause=Cause(client=client), scope=scope)
     event.session_id, event.token_jti, event.sessions_ended = named.sid, named.jti, 1
@@ -77,13 +78,7 @@ def end(
         "absolute": conf.absolute_timeout and now - conf.absolute_timeout,
         "access_end": now + AccessToken.lifetime,
     }
-    with transaction.atomic(using=database()) if closes else nullcontext():
-        if closes:
-            # First: a statement does not see the login that began while it waited.
-            turn = TokenVersion.objects.using(database()).select_for_update()
-            turn.filter(user__in=Session.objects.token(named.sid).values("user")).first()
-        row = _run(_end(database(), scope, len(presented)), params)
-    if row is None:
+    if (row := _run(_end(database(), scope, len(presented)), params)) is None:
         return None
     event.pk, event.user_id, event.username, event.tokens_revoked = row
     event._state.adding, event._state.db = False, database()
