@@ -30,7 +30,7 @@ from accounts.management.commands import verify_audit
 from accounts.management.interruption import Interruption
 from accounts.models import LogoutEvent, Session
 from accounts.signals import login_ended
-from tests.host import ROOT
+from tests.host import PATIENCE, ROOT
 from tests.test_pruning import HOUR, ago, begin_anew, outstanding, sessions
 from tests.test_seals import ANY_ROW, Open, behind, checked, record, seal
 
@@ -720,7 +720,7 @@ def terminal():
 
 def wait_until(condition):
     """Wait until something holds."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -734,7 +734,7 @@ def test_pruning_that_is_stopped_in_the_middle_loses_nothing(litter, manage, num
     pruning = manage("prune_accounts", "--batch-size", "1", "--json")
     wait_until(lambda: Session.objects.count() < 2_400)
     pruning.send_signal(number)
-    out, err = pruning.communicate(timeout=60)
+    out, err = pruning.communicate(timeout=PATIENCE)
     assert pruning.returncode == status
     remaining = Session.objects.count()
     assert remaining
@@ -763,7 +763,7 @@ def test_a_run_that_is_stopped_in_the_middle_is_continued(crowd, manage, number,
     ending = manage("end_sessions", "--all", "--json")
     wait_until(LogoutEvent.objects.exists)
     ending.send_signal(number)
-    out, _ = ending.communicate(timeout=60)
+    out, _ = ending.communicate(timeout=PATIENCE)
     assert ending.returncode == status
     ended = LogoutEvent.objects.count()
     assert 0 < ended < 300
@@ -780,7 +780,7 @@ def test_a_run_that_is_stopped_in_the_middle_is_continued(crowd, manage, number,
 def test_a_terminal_shows_a_bar_and_stdout_stays_one_json_object(litter, manage, terminal):
     theirs, show = terminal
     pruning = manage("prune_accounts", "--json", stderr=theirs)
-    out, _ = pruning.communicate(timeout=60)
+    out, _ = pruning.communicate(timeout=PATIENCE)
     assert pruning.returncode == 0
     assert json.loads(out)["complete"]
     shown = show()
@@ -797,7 +797,7 @@ def sealed_alone(shown):
 def test_a_terminal_stays_empty_but_for_the_log_with_verbosity_0(litter, manage, terminal):
     theirs, show = terminal
     pruning = manage("prune_accounts", "--verbosity", "0", stderr=theirs)
-    out, _ = pruning.communicate(timeout=60)
+    out, _ = pruning.communicate(timeout=PATIENCE)
     assert pruning.returncode == 0
     assert out == "Removed 2500 sessions, 2500 tokens and 7 logout events.\n"
     assert sealed_alone(show())
@@ -806,7 +806,7 @@ def test_a_terminal_stays_empty_but_for_the_log_with_verbosity_0(litter, manage,
 @pytest.mark.postgresql
 def test_what_is_no_terminal_gets_no_bar(litter, manage):
     pruning = manage("prune_accounts")
-    out, err = pruning.communicate(timeout=60)
+    out, err = pruning.communicate(timeout=PATIENCE)
     assert pruning.returncode == 0
     assert sealed_alone(err)
     assert out == "Removed 2500 sessions, 2500 tokens and 7 logout events.\n"
@@ -819,13 +819,13 @@ def test_a_person_at_a_terminal_is_asked_and_a_pipe_is_not(crowd, manage, termin
     wait_until(lambda: "Type 'yes' to go on: " in show())
     assert Session.objects.count() == 600
     asking.send_signal(signal.SIGINT)
-    out, _ = asking.communicate(timeout=60)
+    out, _ = asking.communicate(timeout=PATIENCE)
     assert (asking.returncode, out) == (1, "")
     assert "Nothing was ended." in show()
     assert Session.objects.count() == 600
 
     ending = manage("end_sessions", "--all", "--json", stdin=subprocess.PIPE)
-    out, err = ending.communicate(timeout=60)
+    out, err = ending.communicate(timeout=PATIENCE)
     assert ending.returncode == 0
     assert json.loads(out)["users"] == 300
     # The security log's lines, and nothing else.
@@ -844,7 +844,7 @@ def test_a_person_at_a_terminal_is_asked_and_a_pipe_is_not(crowd, manage, termin
 )
 def test_a_mistake_has_an_exit_status_and_ends_nothing(crowd, manage, arguments, status, says):
     ending = manage("end_sessions", *arguments)
-    out, err = ending.communicate(timeout=60)
+    out, err = ending.communicate(timeout=PATIENCE)
     assert (ending.returncode, out) == (status, "")
     assert says in err
     assert Session.objects.count() == 600

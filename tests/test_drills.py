@@ -26,6 +26,7 @@ from benchmarks.drills.client import Answer, Client
 from benchmarks.drills.kills import Case
 from benchmarks.drills.postgresql import PostgreSQL
 from benchmarks.drills.report import Report, Table
+from tests.host import PATIENCE
 
 pytestmark = pytest.mark.postgresql
 
@@ -86,7 +87,7 @@ def test_a_drill_that_is_told_to_stop_leaves_nothing_running():
     with subprocess.Popen(command("kills"), cwd=ROOT, stdout=subprocess.DEVNULL) as drill:
         process = psutil.Process(drill.pid)
         begun = []
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not any("gunicorn" in part for child in begun for part in child.cmdline()):
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -94,9 +95,9 @@ def test_a_drill_that_is_told_to_stop_leaves_nothing_running():
 
         drill.terminate()
 
-        assert drill.wait(60) == 143
+        assert drill.wait(PATIENCE) == 143
     assert len(begun) == 2
-    assert psutil.wait_procs(begun, timeout=10)[1] == []
+    assert psutil.wait_procs(begun, timeout=PATIENCE)[1] == []
 
 
 # What it would find

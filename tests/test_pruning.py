@@ -21,6 +21,7 @@ from accounts import services
 from accounts.clients import ClientInfo
 from accounts.models import LogoutEvent, Session
 from accounts.services import heap, pruning
+from tests.host import PATIENCE
 
 HOUR = timedelta(hours=1)
 
@@ -433,7 +434,7 @@ def test_by_key_a_token_let_go_in_the_middle_of_a_batch_keeps_its_place_on_the_b
 def test_a_use_that_succeeded_is_never_undone_by_a_batch_beside_it():
     """Whichever comes first: a use that found the row has kept it."""
     rows = sessions(200, expire_date=ago(HOUR))
-    begin = threading.Barrier(2, timeout=30)
+    begin = threading.Barrier(2, timeout=PATIENCE)
 
     def use():
         try:
@@ -459,7 +460,7 @@ def test_a_use_that_succeeded_is_never_undone_by_a_batch_beside_it():
 @pytest.mark.django_db(transaction=True)
 def test_two_runs_beside_each_other_remove_each_row_once():
     outstanding(500, expires_at=ago(HOUR))
-    begin = threading.Barrier(2, timeout=30)
+    begin = threading.Barrier(2, timeout=PATIENCE)
 
     def run():
         try:
