@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import connections
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
@@ -69,39 +69,24 @@ def find_login(token: LoginToken) -> Login:
     return Login(user=user, session=session, token=token)
 
 
-class _Columns(NamedTuple):
-    """Where in a row the columns of a model stand."""
-
-    model: type[Model]
-    names: list[str]
-    place: slice
-
-    @classmethod
-    def of(cls, part: Any, select: Any) -> _Columns:
-        places = part["select_fields"]
-        place = slice(places[0], places[-1] + 1)
-        return cls(part["model"], [column[0].target.attname for column in select[place]], place)
-
-    def instance(self, using: str, row: list[Any]) -> Any:
-        return self.model.from_db(using, self.names, row[self.place])
-
-
 class _Select:
     """The SELECT of a login and its user, which the ORM writes once.
 
     Writing it takes the ORM longer than running it takes the database.
     """
 
-    # Any, here and above: Django gives no public types to its compilers, nor to what they read.
+    # Any: Django gives no public types to its compilers, nor to what they read.
 
     def __init__(self, rows: QuerySet[Session], using: str) -> None:
         self._using = using
         compiler: Any = rows.query.get_compiler(using=using)
         self._sql, self._params = compiler.as_sql()
         self._converters = compiler.get_converters([column for column, *_ in compiler.select])
-        session = compiler.klass_info
-        self._session = _Columns.of(session, compiler.select)
-        self._user = _Columns.of(session["related_klass_infos"][0], compiler.select)
+        self._models = []
+        for part in (compiler.klass_info, *compiler.klass_info["related_klass_infos"]):
+            place = slice(part["select_fields"][0], part["select_fields"][-1] + 1)
+            names = [column.target.attname for column, *_ in compiler.select[place]]
+            self._models.append((part["model"], names, place))
 
     def get(self, sid: uuid.UUID) -> Session | None:
         """Return the login with this ``sid``, if there is one."""
@@ -116,9 +101,9 @@ class _Select:
         for column, (converters, expression) in self._converters.items():
             for convert in converters:
                 row[column] = convert(row[column], expression, connection)
-        session: Session = self._session.instance(self._using, row)
-        session.user = self._user.instance(self._using, row)
-        return session
+        session, user = (m.from_db(self._using, names, row[at]) for m, names, at in self._models)
+        session.user = user
+        return cast("Session", session)
 
 
 _SID: Final = Session._meta.get_field("sid")

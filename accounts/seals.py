@@ -197,9 +197,9 @@ def _append(before: AuditSeal, rows: Sequence[Row], *, oldest: int) -> AuditSeal
     except IntegrityError:  # the number is taken
         return None
     made.nonce = _hash(nonce)
-    target = f"audit_seal/{made.number}/{made.digest}"
-    log = partial(audit.log, audit.Event.RECORD_SEALED, action="seal", target=target, success=True)
-    log = partial(log, reason="recorded" if rows else "pruned", status=None, client=ClientInfo())
+    target, reason = f"audit_seal/{made.number}/{made.digest}", "recorded" if rows else "pruned"
+    log = partial(audit.log, audit.Event.RECORD_SEALED, client=ClientInfo())
+    log = partial(log, action="seal", target=target, reason=reason)
     transaction.on_commit(log, using=database())
     return made
 

@@ -17,7 +17,7 @@ from accounts import ratelimit, services
 from accounts.clients import ClientInfo
 from accounts.conf import conf
 from accounts.models import Session
-from accounts.outage import Budget, Outage
+from accounts.ratelimit import Budget, Outage
 from accounts.services import statements
 from tests.http import PASSWORD, Clients
 

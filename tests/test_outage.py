@@ -10,8 +10,7 @@ import pytest
 from rest_framework.test import APIRequestFactory
 
 from accounts.conf import Rate
-from accounts.outage import MINUTE, RETRY_INTERVAL, Budget, Outage
-from accounts.ratelimit import StoreUnavailable, count
+from accounts.ratelimit import MINUTE, RETRY_INTERVAL, Budget, Outage, StoreUnavailable, count
 from tests.conftest import PASSWORD
 
 RATE = Rate(limit=10, seconds=300)
@@ -74,7 +73,7 @@ def clock(monkeypatch):
     """Move the clock of the outage by so many seconds."""
     begun, passed = 1_000.0, [0.0]
     now = SimpleNamespace(monotonic=lambda: begun + passed[0])
-    monkeypatch.setattr("accounts.outage.time", now)
+    monkeypatch.setattr("accounts.ratelimit.time", now)
 
     def move(seconds):
         passed[0] += seconds
@@ -244,7 +243,7 @@ def test_the_budget_is_a_minutes_share_of_the_rate(rate, budget, clock):
 
 
 def test_the_budget_is_of_a_bounded_size_and_then_refuses_what_is_new(monkeypatch, clock):
-    monkeypatch.setattr("accounts.outage.MAX_KEYS", 3)
+    monkeypatch.setattr("accounts.ratelimit.MAX_KEYS", 3)
     local = Budget()
     for key in "abc":
         assert local.spend(key, RATE) is None

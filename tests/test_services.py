@@ -25,7 +25,6 @@ from accounts.exceptions import NotReauthenticable, TokenReused, TokenRevoked
 from accounts.models import LogoutEvent, Session, TokenVersion
 from accounts.services import Cause, Initiator, LogoutResult, Reason, Scope
 from accounts.services.endings import end_outdated
-from accounts.services.record import record_each
 from accounts.services.transactions import _finish_request, after_request, retried
 from accounts.sessions import SessionStore, hash_key
 from accounts.signals import login_ended
@@ -1103,8 +1102,6 @@ def test_sessions_of_nobody_are_no_logins_to_end():
     assert Session.objects.count() == 1
     with pytest.raises(ValueError, match="anonymous"):
         services.end_others(keep=Session.objects.get(), cause=Cause())
-    with pytest.raises(ValueError, match="anonymous"):
-        record_each(Session.objects.all(), cause=Cause())
 
 
 def test_logins_that_have_ended_do_not_end_again(phone):

@@ -65,15 +65,7 @@ class OwnerFilter(admin.SimpleListFilter):
 class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic at run time
     """Who is logged in, where, since when and until when."""
 
-    list_display = (
-        "owner",
-        "device",
-        "last_seen",
-        "logged_in",
-        "ends",
-        "ip_address",
-        "kind",
-    )
+    list_display = ("owner", "device", "last_seen", "logged_in", "ends", "ip_address", "kind")
     list_display_links = None
     list_filter = ("kind", OwnerFilter)
     list_select_related = ("user",)

@@ -28,9 +28,7 @@ def add_arguments(parser: CommandParser, *, size: int) -> None:
         help=f"How many rows a batch takes. Default: {size}.",
     )
     parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="Say what would happen, and change nothing.",
+        "--dry-run", action="store_true", help="Say what would happen, and change nothing."
     )
     add_json(parser)
 

@@ -33,9 +33,7 @@ class Migration(migrations.Migration):
                 ("nonce", models.CharField(max_length=64)),
                 ("digest", models.CharField(max_length=64)),
             ],
-            options={
-                "default_permissions": (),
-            },
+            options={"default_permissions": ()},
         ),
         migrations.CreateModel(
             name="Counter",
@@ -44,9 +42,7 @@ class Migration(migrations.Migration):
                 ("value", models.BigIntegerField()),
                 ("expires", models.BigIntegerField(db_index=True, null=True)),
             ],
-            options={
-                "default_permissions": (),
-            },
+            options={"default_permissions": ()},
         ),
         migrations.CreateModel(
             name="TokenVersion",
@@ -64,10 +60,7 @@ class Migration(migrations.Migration):
                 ),
                 ("version", models.PositiveBigIntegerField(default=0, verbose_name="version")),
             ],
-            options={
-                "verbose_name": "token version",
-                "verbose_name_plural": "token versions",
-            },
+            options={"verbose_name": "token version", "verbose_name_plural": "token versions"},
         ),
         migrations.CreateModel(
             name="LogoutEvent",

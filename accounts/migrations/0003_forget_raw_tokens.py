@@ -24,5 +24,5 @@ class Migration(migrations.Migration):
 
     operations = [
         # There is no way back, and nothing that needs one: SimpleJWT never reads the column.
-        migrations.RunPython(forget_raw_tokens, migrations.RunPython.noop, elidable=True),
+        migrations.RunPython(forget_raw_tokens, migrations.RunPython.noop, elidable=True)
     ]

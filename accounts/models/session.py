@@ -130,7 +130,7 @@ class Session(AbstractBaseSession):
             models.CheckConstraint(
                 name="drf_logout_session_token_has_user",
                 condition=Q(kind="browser") | Q(user__isnull=False),
-            ),
+            )
         ]
         # None names a column that a request or a refresh writes, so that these stay HOT. The
         # others: the key finds a browser's session, ``sid`` a token's, and ``user`` a user's.
@@ -143,9 +143,7 @@ class Session(AbstractBaseSession):
             ),
             # The admin's search: who is logged in from this address?
             models.Index(
-                fields=["ip_address"],
-                condition=Q(user__isnull=False),
-                name="drf_logout_session_ip",
+                fields=["ip_address"], condition=Q(user__isnull=False), name="drf_logout_session_ip"
             ),
         ]
 
@@ -239,14 +237,7 @@ class Session(AbstractBaseSession):
 
 
 ENGINE_FIELDS: Final = (
-    "sid",
-    "session_data",
-    "expire_date",
-    "user",
-    "auth_hash",
-    "authenticated_at",
-    "last_seen_at",
-    "ip_address",
-    "user_agent",
+    *("sid", "session_data", "expire_date", "user", "auth_hash"),
+    *("authenticated_at", "last_seen_at", "ip_address", "user_agent"),
 )
 """The columns that the session engine may change in a row that exists."""

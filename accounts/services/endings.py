@@ -16,14 +16,7 @@ from accounts import blacklist
 from accounts.clients import ClientInfo
 from accounts.conf import conf
 from accounts.exceptions import CredentialsChanged, LoginRunOut, TokenReused
-from accounts.models import (
-    Session,
-    SessionQuerySet,
-    TokenVersion,
-    User,
-    database,
-    password_hashes,
-)
+from accounts.models import Session, SessionQuerySet, TokenVersion, User, database, password_hashes
 from accounts.services.record import (
     UNCHANGED,
     Cause,
@@ -32,7 +25,6 @@ from accounts.services.record import (
     Reason,
     Scope,
     record,
-    record_change,
     record_each,
 )
 from accounts.services.transactions import after_request, retried
@@ -66,14 +58,13 @@ def end_sessions(*, sessions: SessionQuerySet, cause: Cause) -> LogoutResult:
 @retried
 def end_others(*, keep: Session, cause: Cause) -> LogoutResult:
     """End all logins of a login's user but that one. If it has ended itself, nothing changes."""
-    user = keep.user
-    if user is None:
+    if (user := keep.user) is None:
         raise ValueError("an anonymous session is no login")
     this = Session.objects.primary().of(user).filter(pk=keep.pk)
     try:
         with transaction.atomic(using=database()):
             sessions_ended, tokens_revoked = delete_others(user, this, sid=keep.sid)
-            return record_change(
+            return record(
                 user=user,
                 scope=Scope.OTHERS,
                 cause=cause,
@@ -134,8 +125,7 @@ def secure_account(*, user: User, cause: Cause) -> LogoutResult:
 def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> LogoutResult:
     """End a browser login whose owner asked for it, as Django's own ``logout()`` does."""
     return end_sessions(
-        sessions=Session.objects.of(user).browser(session_key),
-        cause=Cause(client=client),
+        sessions=Session.objects.of(user).browser(session_key), cause=Cause(client=client)
     )
 
 
@@ -226,7 +216,7 @@ def password_changed(*, user: User) -> None:
     with transaction.atomic(using=database()):
         standing = Session.objects.of(user).values("refresh_jti")
         # Of logins without a row, which hold no hash of the password.
-        record_change(
+        record(
             user=user,
             scope=Scope.OTHERS,
             cause=Cause(reason=Reason.PASSWORD_CHANGED, initiator=Initiator.POLICY),
@@ -279,7 +269,7 @@ def user_deleted(*, user: User) -> LogoutResult:
 
 def _end_everything(user: User, reason: Reason) -> LogoutResult:
     sessions_ended, _ = Session.objects.of(user).delete()
-    return record_change(
+    return record(
         user=user,
         scope=Scope.GLOBAL,
         cause=Cause(reason=reason, initiator=Initiator.POLICY),

@@ -51,10 +51,7 @@ def find_user(*, email: str = "", username: str = "") -> User | None:
 
 @retried
 def log_in(
-    *,
-    user: User,
-    client: ClientInfo,
-    mint: Callable[[User], RefreshToken] = RefreshToken.for_user,
+    *, user: User, client: ClientInfo, mint: Callable[[User], RefreshToken] = RefreshToken.for_user
 ) -> TokenPair:
     """Begin a token login of a user who has proved who they are.
 
@@ -211,11 +208,10 @@ def _begin(*, user: User, refresh: RefreshToken, client: ClientInfo) -> int:
     session_key = sid.hex
     try:
         version = endings.make_room(user_id=user.pk, session_key=session_key)
-        current = version.user
     except get_user_model().DoesNotExist as error:
         raise TokenRevoked from error
-    if not logins.is_allowed(current):
-        raise UserInactive(current)
+    if not logins.is_allowed(version.user):
+        raise UserInactive(version.user)
     tokens.bind(refresh, sid)
     session = Session(
         session_key=session_key,

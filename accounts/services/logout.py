@@ -19,7 +19,7 @@ from accounts.models import Session, TokenVersion, User, database, hash_key
 from accounts.services import statements
 from accounts.services.endings import AlreadyEnded, delete_others
 from accounts.services.login import find_login
-from accounts.services.record import UNCHANGED, Cause, LogoutResult, Scope, record_change
+from accounts.services.record import UNCHANGED, Cause, LogoutResult, Scope, record
 from accounts.services.transactions import retried
 from accounts.tokens import AccessToken, LoginToken
 
@@ -66,7 +66,7 @@ def log_out(
     try:
         with transaction.atomic(using=database()):
             sessions_ended, tokens_revoked = _ENDINGS[scope](user, presented, session_key)
-            return record_change(
+            return record(
                 user=user,
                 scope=scope,
                 cause=Cause(client=client),

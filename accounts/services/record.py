@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Final, cast
 
 from django.db import transaction
 
@@ -70,36 +71,24 @@ def record(
     session_id: uuid.UUID | None = None,
     token_jti: str = "",
 ) -> LogoutResult:
-    """Record that logins of one user ended together."""
+    """Record that logins of one user ended together; if none did, what an administrator asked."""
+    if not sessions_ended and not tokens_revoked and cause.initiator != Initiator.ADMIN:
+        return UNCHANGED
     event = compose(cause=cause, scope=scope)
     event.session_id, event.token_jti = session_id, token_jti
     event.sessions_ended, event.tokens_revoked = sessions_ended, tokens_revoked
     return _record([(user, event)])
 
 
-def record_change(
-    *,
-    sessions_ended: int,
-    tokens_revoked: int,
-    **what: Any,  # Any: as record() takes it
-) -> LogoutResult:
-    """Do as ``record()`` does if anything ended."""
-    if not sessions_ended and not tokens_revoked:
-        return UNCHANGED
-    return record(sessions_ended=sessions_ended, tokens_revoked=tokens_revoked, **what)
-
-
 def record_each(sessions: Iterable[Session], *, cause: Cause) -> LogoutResult:
     """Record the end of each of these logins; of its own device, where no other asked for it."""
     events = []
     for session in sessions:
-        if session.user is None:
-            raise ValueError("an anonymous session is no login")
         device = ClientInfo(ip_address=session.ip_address, user_agent=session.user_agent)
         event = compose(cause=cause, scope=Scope.SESSION, device=device)
         event.session_id, event.sessions_ended = session.sid, 1
         event.tokens_revoked = int(bool(session.refresh_jti))
-        events.append((session.user, event))
+        events.append((cast("User", session.user), event))  # an anonymous one is no login
     return _record(events)
 
 
@@ -108,10 +97,8 @@ def announce(events: Iterable[LogoutEvent]) -> LogoutResult:
     events = tuple(events)
     for event in events:
         # What a receiver does wrong is its own affair, for the login has ended.
-        transaction.on_commit(
-            lambda event=event: login_ended.send_robust(sender=LogoutEvent, event=event),  # type: ignore[misc] # bound now
-            using=database(),
-        )
+        tell = partial(login_ended.send_robust, sender=LogoutEvent, event=event)
+        transaction.on_commit(tell, using=database())
     return LogoutResult(
         sessions_ended=sum(event.sessions_ended for event in events),
         tokens_revoked=sum(event.tokens_revoked for event in events),

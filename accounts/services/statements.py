@@ -36,20 +36,11 @@ from rest_framework_simplejwt.utils import aware_utcnow, datetime_from_epoch
 from accounts import blacklist
 from accounts.clients import ClientInfo
 from accounts.conf import conf
-from accounts.models import (
-    USERNAME_MAX_LENGTH,
-    LogoutEvent,
-    Session,
-    TokenVersion,
-    User,
-    database,
-)
+from accounts.models import USERNAME_MAX_LENGTH, LogoutEvent, Session, TokenVersion, User, database
 from accounts.services.record import Cause, LogoutResult, Scope, announce, compose
 from accounts.tokens import AccessToken, LoginToken, RefreshToken
 
 # Any: parameters of SQL.
-
-SCOPES: Final = {Scope.SESSION, Scope.REFRESH_TOKENS}
 
 
 def are_possible() -> bool:
@@ -64,14 +55,15 @@ def end(
 ) -> LogoutResult | None:
     """End the login of an access token, the first that was presented, and put it on record.
 
-    None if nothing was done: the scope is another one than ``SCOPES`` has, the login is not alive,
-    or it takes more than a statement to tell.
+    None if nothing was done: the scope is neither ``session`` nor ``refresh_tokens``, the login is
+    not alive, or it takes more than a statement to tell.
     """
-    named = presented[0]
-    if scope not in SCOPES or not isinstance(named, AccessToken) or named.sid is None:
+    named, closes = presented[0], scope is Scope.REFRESH_TOKENS
+    if not isinstance(named, AccessToken) or named.sid is None:
         return None
     # What is not printable, the database may refuse to take.
-    if not named.user_id.isprintable() or not are_possible() or not _is_plain():
+    can = (closes or scope is Scope.SESSION) and named.user_id.isprintable()
+    if not (can and are_possible() and _is_plain()):
         return None
     event = compose(cause=Cause(client=client), scope=scope)
     event.session_id, event.token_jti, event.sessions_ended = named.sid, named.jti, 1
@@ -85,8 +77,8 @@ def end(
         "absolute": conf.absolute_timeout and now - conf.absolute_timeout,
         "access_end": now + AccessToken.lifetime,
     }
-    with nullcontext() if scope is Scope.SESSION else transaction.atomic(using=database()):
-        if scope is not Scope.SESSION:
+    with transaction.atomic(using=database()) if closes else nullcontext():
+        if closes:
             # First: a statement does not see the login that began while it waited.
             turn = TokenVersion.objects.using(database()).select_for_update()
             turn.filter(user__in=Session.objects.token(named.sid).values("user")).first()
@@ -158,13 +150,11 @@ TABLES: Final = {
     "blacklisted": BlacklistedToken._meta.db_table,
 }
 
-_SAID: Final = {
-    name: f"%({name})s"
-    for name in (
-        *("occurred_at", "initiator", "reason", "scope", "session_id", "token_jti"),
-        *("sessions_ended", "ip_address", "user_agent", "request_id"),
-    )
-} | {"ip_address": "%(ip_address)s::inet"}
+_SAID: Final = (
+    *("occurred_at", "initiator", "reason", "scope", "session_id", "token_jti"),
+    *("sessions_ended", "user_agent", "request_id", "ip_address"),
+)
+_VALUES: Final = ", ".join(f"%({name})s" for name in _SAID)
 
 
 def _presented(count: int) -> str:
@@ -217,7 +207,7 @@ revoked AS (
 ),
 {{blacklisting}}
 INSERT INTO {{event}} (user_id, username, tokens_revoked, {", ".join(_SAID)})
-SELECT user_id, username, (SELECT count(*) FROM listed), {", ".join(_SAID.values())} FROM ended
+SELECT user_id, username, (SELECT count(*) FROM listed), {_VALUES}::inet FROM ended
 RETURNING id, user_id, username, tokens_revoked
 """
 

@@ -105,11 +105,7 @@ class LogoutView(ContractView):
         if self.reason == TokenExpired.code:
             event = audit.Event.SESSION_EXPIRED
         log = partial(
-            self.log,
-            action="logout",
-            status=status,
-            user_id=self.caller_id,
-            session_id=self.sid,
+            self.log, action="logout", status=status, user_id=self.caller_id, session_id=self.sid
         )
         log(event)
         if self.tokens_revoked and status == 200:
