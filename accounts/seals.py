@@ -51,13 +51,12 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -79,15 +78,11 @@ OVERDUE: Final = timedelta(hours=1)
 
 PAUSE: Final = 0.05
 PAUSES: Final = 1_200
-"""How many seconds pass before the writers are asked for again, and how often; a minute in all."""
+"""How many seconds pass before it is asked again who writes, and how often: a minute in all."""
 
 _LINKS: Final = ("user_id", "actor_id")
-
-_WRITERS: Final = """
-SELECT virtualtransaction FROM pg_locks
-WHERE relation = %s::regclass AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()
-AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
+_APART: Final = {"_state", "links", "digest", *_LINKS}
+"""What is not among that which a row says: it is covered in another way."""
 
 Row = dict[str, Any]  # Any: a value of any column
 Links = list[list[str | None]]
@@ -100,12 +95,10 @@ class Kind(StrEnum):
     REMOVED = "removed"
     INSERTED = "inserted"
     UNSEALED = "unsealed"
-    SEAL_CHANGED = "seal_changed"
-    SEAL_REMOVED = "seal_removed"
+    SEAL = "seal"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is wrong: the seal that tells, and the ids that it is about."""
 
     kind: Kind
@@ -114,12 +107,11 @@ class Finding:
     last: int
 
 
-@dataclass(kw_only=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """How many entries were read, and what is wrong with them."""
 
-    entries: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    entries: int
+    findings: list[Finding]
 
 
 def entries() -> QuerySet[LogoutEvent]:
@@ -139,47 +131,43 @@ def newest_seal() -> AuditSeal:
     return newest
 
 
-def count_unsealed() -> int:
-    """Count the entries that have no seal yet."""
-    return entries().filter(pk__gt=newest_seal().last).count()
-
-
 # Sealing
 
 
-def seal_entries(among: QuerySet[LogoutEvent] | None = None) -> Iterator[AuditSeal]:
-    """Seal the entries up to the last one of some, or all; yield each seal that was made.
+def seal(among: QuerySet[LogoutEvent]) -> Iterator[AuditSeal]:
+    """Seal the record up to the last one of these entries; yield each seal that was made.
 
     That is the end, too, where somebody else seals in the same moment. Raises ``OperationalError``
     if a transaction that writes to the record has not ended within a minute.
     """
     newest = newest_seal()
     # First the id, then the writers: who begins to write after this is given a higher one.
-    unsealed = (entries() if among is None else among).filter(pk__gt=newest.last)
-    if (until := unsealed.aggregate(id=Max("pk"))["id"]) is None:
+    until = among.filter(pk__gt=newest.last).aggregate(id=Max("pk"))["id"]
+    if until is None:
         return
     _wait_for_writers()
     while rows := list(_read(newest.last, until)[:SIZE]):
-        seal = _append(newest, rows, oldest=newest.oldest)
-        if seal is None:
+        if (made := _append(newest, rows, oldest=newest.oldest)) is None:
             return
-        yield seal
-        newest = seal
+        yield made
+        newest = made
 
 
 def _wait_for_writers() -> None:
     """Wait until every transaction has ended that is writing to the record now."""
-    connection = connections[database()]
-    if connection.vendor != "postgresql":
+    if connections[database()].vendor != "postgresql":
         return  # SQLite has one writer
-    table = connection.ops.quote_name(LogoutEvent._meta.db_table)
-    waited_for: set[str] | None = None
-    with connection.cursor() as cursor:
+    with connections[database()].cursor() as cursor:
+        cursor.execute(
+            "SELECT array_agg(virtualtransaction) FROM pg_locks WHERE relation = %s::regclass"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()",
+            [LogoutEvent._meta.db_table],
+        )
+        writers = cursor.fetchone()
         for _ in range(PAUSES):
-            cursor.execute(_WRITERS, [table])
-            writers = {writer for (writer,) in cursor.fetchall()}
-            waited_for = writers if waited_for is None else waited_for & writers
-            if not waited_for:
+            cursor.execute("SELECT 1 FROM pg_locks WHERE virtualtransaction = ANY(%s)", writers)
+            if cursor.fetchone() is None:
                 return
             time.sleep(PAUSE)
     raise OperationalError("a transaction that writes to the record does not end")
@@ -187,8 +175,8 @@ def _wait_for_writers() -> None:
 
 def _append(before: AuditSeal, rows: Sequence[Row], *, oldest: int) -> AuditSeal | None:
     """Seal these entries after that seal; None if somebody else has sealed after it."""
-    now, nonce = timezone.now(), secrets.token_hex(16)
-    seal = AuditSeal(
+    now, nonce, links = timezone.now(), secrets.token_hex(16), [_links(row) for row in rows]
+    made = AuditSeal(
         number=before.number + 1,
         oldest=oldest,
         after=before.last,
@@ -196,59 +184,50 @@ def _append(before: AuditSeal, rows: Sequence[Row], *, oldest: int) -> AuditSeal
         entries=len(rows),
         # None is later than its seal, whatever the clock of its process said.
         latest=min([now, max(row["occurred_at"] for row in rows)]) if rows else now,
-        links=[_links(row) for row in rows],
-        previous=_hash(_statement(before)),
+        links=links,
+        contents=_contents(links, rows),
+        previous=_hash(_said(vars(before))),
         nonce=_hash(nonce),
     )
-    seal.contents = _contents(seal.links, rows)
-    seal.digest = _hmac(seal, settings.SECRET_KEY)
-    seal.nonce = nonce
+    made.digest, made.nonce = _digest(made, settings.SECRET_KEY), nonce
     try:
         with transaction.atomic(using=database()):
-            seal.save(using=database(), force_insert=True)
+            made.save(using=database(), force_insert=True)
             _seals().filter(pk=before.pk).update(nonce=before.nonce)
     except IntegrityError:  # the number is taken
         return None
-    seal.nonce = _hash(nonce)
-    log = partial(
-        audit.log,
-        audit.Event.RECORD_SEALED,
-        action="seal",
-        target=f"audit_seal/{seal.number}/{seal.digest}",
-        reason="recorded" if rows else "pruned",
-        client=ClientInfo(),
-    )
+    made.nonce = _hash(nonce)
+    target, reason = f"audit_seal/{made.number}/{made.digest}", "recorded" if rows else "pruned"
+    log = partial(audit.log, audit.Event.RECORD_SEALED, client=ClientInfo())
+    log = partial(log, action="seal", target=target, reason=reason)
     transaction.on_commit(log, using=database())
-    return seal
+    return made
 
 
 # Pruning
 
 
-def prune_entries(*, size: int) -> Iterator[int]:
+def prune(*, size: int) -> Iterator[int]:
     """Remove the seals whose entries are all old, with these; yield how many went each time.
 
     In the order of their numbers, each time as many seals as have ``size`` entries together, or
-    one. What has no seal gets one first. That is the end where somebody holds an entry, or where
-    one is missing or too many: the proof of that stays.
+    one. That is the end where somebody holds an entry, or where one is missing or too many: the
+    proof of that stays.
     """
     limit = _limit()
-    for among in (old_entries(), entries()):
-        for _ in seal_entries(among):
-            yield 0
     while due := _due(newest := newest_seal(), limit, size):
         rows = entries().filter(pk__gt=due[0].after, pk__lte=due[-1].last)
         with transaction.atomic(using=database()):
             held = rows.select_for_update(skip_locked=True).values_list("pk", flat=True)
             if len(held) != sum(seal.entries for seal in due):
                 return
-            if _append(newest, [], oldest=due[-1].number + 1) is None:
+            if (made := _append(newest, [], oldest=due[-1].number + 1)) is None:
                 continue  # after the seal that was made meanwhile
             _allow_deletion("on")
             # Past the record's own ``delete()``, which refuses.
             QuerySet.delete(rows)
             _allow_deletion("off")
-            _seals().filter(number__lte=due[-1].number).delete()
+            _seals().filter(number__lt=made.oldest).delete()
         yield len(held)
 
 
@@ -283,9 +262,8 @@ def verify() -> Iterator[Page]:
     """Read the record against its seals, beside traffic, sealing and pruning, a seal at a time."""
     newest = newest_seal()
     older = _seals().filter(number__gte=newest.oldest, number__lt=newest.number).order_by("number")
-    lowest = (older.first() or newest).after
-    yield Page(findings=_found(Kind.INSERTED, entries().filter(pk__lte=lowest)))
-    before = AuditSeal(number=newest.oldest - 1, last=0)
+    before = AuditSeal(number=newest.oldest - 1, last=(older.first() or newest).after)
+    yield Page(0, _found(Kind.INSERTED, entries().filter(pk__lte=before.last)))
     while before is not newest and not newest._state.adding:
         seal = older.filter(number__gt=before.number).first() or newest
         yield _check(seal, before)
@@ -293,7 +271,7 @@ def verify() -> Iterator[Page]:
     overdue = entries().filter(pk__gt=newest.last, occurred_at__lt=timezone.now() - OVERDUE)
     findings = _found(Kind.UNSEALED, overdue)
     # Unless somebody has sealed them meanwhile.
-    yield Page(findings=findings if newest.number == newest_seal().number else [])
+    yield Page(0, findings if newest.number == newest_seal().number else [])
 
 
 def _found(kind: Kind, wrong: QuerySet[LogoutEvent]) -> list[Finding]:
@@ -302,39 +280,36 @@ def _found(kind: Kind, wrong: QuerySet[LogoutEvent]) -> list[Finding]:
 
 
 def _check(seal: AuditSeal, before: AuditSeal) -> Page:
-    page, follows, genuine = Page(), seal.number == before.number + 1, _is_genuine(seal)
+    rows, findings = [], []
+    follows = seal.previous == _hash(_said(vars(before)))
+    # Or it is the oldest one, by now: those before it were pruned.
+    in_place = follows or seal.number <= newest_seal().oldest
+    if not (genuine := _is_genuine(seal)) or not in_place:
+        findings.append(Finding(Kind.SEAL, seal.number, before.last + 1, seal.last))
+    if genuine:
+        rows = list(_read(seal.after, seal.last)[: seal.entries + 1])
+        if (kind := _compare(seal, rows)) is not None:
+            findings.append(Finding(kind, seal.number, seal.after + 1, seal.last))
+    return Page(len(rows), findings)
 
-    def found(kind: Kind) -> None:
-        page.findings.append(Finding(kind, seal.number, seal.after + 1, seal.last))
 
-    # What was pruned meanwhile is not missing.
-    if not follows and seal.number > (missing := max(before.number + 1, newest_seal().oldest)):
-        ids = (before.last + 1, seal.after)
-        page.findings.append(Finding(Kind.SEAL_REMOVED, missing, *ids))
-    if not genuine or (follows and before.digest and seal.previous != _hash(_statement(before))):
-        found(Kind.SEAL_CHANGED)
-    if not genuine:
-        return page
-    rows = list(_read(seal.after, seal.last)[: seal.entries + 1])
-    page.entries = len(rows)
+def _compare(seal: AuditSeal, rows: Sequence[Row]) -> Kind | None:
     # Asked after its entries: a seal that is gone now was pruned, and they with it.
     for links in _seals().filter(pk=seal.pk).values_list("links", flat=True):
         if len(rows) != seal.entries:
-            found(Kind.INSERTED if len(rows) > seal.entries else Kind.REMOVED)
-        elif _contents(links, rows) != seal.contents or _names_others(links, rows):
-            found(Kind.CHANGED)
-    return page
+            return Kind.INSERTED if len(rows) > seal.entries else Kind.REMOVED
+        if _contents(links, rows) != seal.contents or _names_others(links, rows):
+            return Kind.CHANGED
+    return None
 
 
 def _names_others(links: Links, rows: Sequence[Row]) -> bool:
     """Whether an entry names another account than it did, or none where that is still there."""
     pairs = zip(chain(*links), chain(*map(_links, rows)), strict=True)
     changed = {(then, now) for then, now in pairs if then != now}
+    gone = [then for then, now in changed if then is not None and now is None]
     accounts = get_user_model()._base_manager.using(database())  # noqa: SLF001 - as documented
-    return (
-        any(now is not None for _, now in changed)
-        or accounts.filter(pk__in={then for then, _ in changed}).exists()
-    )
+    return len(gone) < len(changed) or accounts.filter(pk__in=gone).exists()
 
 
 # What is covered
@@ -353,18 +328,12 @@ def _links(row: Row) -> list[str | None]:
 
 
 def _contents(links: Links, rows: Sequence[Row]) -> str:
-    said = [{name: row[name] for name in row if name not in _LINKS} for row in rows]
-    return _hash("\n".join([json.dumps(links), *map(_said, said)]))
+    return _hash("\n".join([json.dumps(links), *map(_said, rows)]))
 
 
-def _statement(seal: AuditSeal) -> str:
-    columns = {column.attname for column in AuditSeal._meta.concrete_fields} - {"links", "digest"}
-    return _said({name: getattr(seal, name) for name in columns})
-
-
-def _said(columns: Row) -> str:
+def _said(row: Mapping[str, Any]) -> str:
     """Return what a row says. A column that comes later, and is empty, changes nothing of that."""
-    said = {name: value for name, value in columns.items() if value not in (None, "")}
+    said = {name: row[name] for name in row if name not in _APART and row[name] not in (None, "")}
     return json.dumps(said, default=_text, sort_keys=True)
 
 
@@ -376,13 +345,10 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _hmac(seal: AuditSeal, secret: str | bytes) -> str:
-    statement = _statement(seal)
-    return salted_hmac(__name__, statement, secret=secret, algorithm="sha256").hexdigest()
+def _digest(seal: AuditSeal, key: str | bytes) -> str:
+    return salted_hmac(__name__, _said(vars(seal)), secret=key, algorithm="sha256").hexdigest()
 
 
 def _is_genuine(seal: AuditSeal) -> bool:
-    return any(
-        constant_time_compare(seal.digest, _hmac(seal, secret))
-        for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-    )
+    keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return any(constant_time_compare(seal.digest, _digest(seal, key)) for key in keys)

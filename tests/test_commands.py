@@ -140,11 +140,11 @@ def test_pruning_that_fails_says_how_far_it_came_and_is_continued_by_the_next_ru
     assert left() == [0, 0, 0]
 
 
-def test_pruning_seals_the_record_first(litter):
+def test_pruning_seals_the_record_first_and_what_is_old_apart(litter):
     (kept,) = record(1)
     assert run_json("prune_accounts")["events"] == 7
     assert LogoutEvent.objects.get() == kept
-    assert not seals.count_unsealed()
+    assert run_json("verify_audit")["unsealed"] == 0
     assert checked() == 1
 
 
@@ -265,8 +265,8 @@ def test_verifying_lists_what_it_found_and_fails(sealed):
     assert text.splitlines() == [
         "Ids -7 to -7: entries were inserted after their seal was made.",
         f"Ids 1 to {second.pk} (seal 1): an entry was changed.",
-        f"Seal 2 (ids {third.pk} to {fourth.pk}): it was changed, or is of another SECRET_KEY, "
-        "or seals after or before it were removed with their entries.",
+        f"Seal 2 (ids {third.pk} to {fourth.pk}): it, or one before or after it, was changed or "
+        "removed, or is of another SECRET_KEY.",
         f"Ids {fifth.pk} to {fifth.pk}: entries older than an hour have no seal. "
         "Is seal_audit running?",
         "Read 2 entries. 1 has no seal yet.",
@@ -282,8 +282,8 @@ def test_verifying_says_what_is_missing(sealed):
     behind("DELETE FROM drf_logout_logoutevent WHERE id = %s", sealed[4].pk)
     text, error = verify()
     assert text.splitlines() == [
-        f"Seal 2 (ids {sealed[1].pk + 1} to {sealed[3].pk}): it was removed; "
-        "its entries cannot be checked.",
+        f"Seal 3 (ids {sealed[1].pk + 1} to {sealed[4].pk}): it, or one before or after it, was "
+        "changed or removed, or is of another SECRET_KEY.",
         f"Ids {sealed[3].pk + 1} to {sealed[4].pk} (seal 3): entries were removed.",
         "Read 2 entries.",
     ]

@@ -220,10 +220,10 @@ def test_the_record_is_never_read_as_a_whole(read_whole, settings):
     settings.ACCOUNTS = {"AUDIT_RETENTION": timedelta(days=50)}
 
     def seal_verify_and_prune():
-        assert next(seals.seal_entries()).entries == seals.SIZE
-        assert seals.count_unsealed()
+        assert next(seals.seal(seals.entries())).entries == seals.SIZE
+        assert seals.newest_seal().number == 1
         assert not [finding for page in seals.verify() for finding in page.findings if finding.seal]
-        assert sum(seals.prune_entries(size=100))
+        assert sum(seals.prune(size=100))
 
     assert read_whole(seal_verify_and_prune) == {}
 

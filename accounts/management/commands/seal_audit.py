@@ -41,18 +41,22 @@ class Command(BaseCommand):
         failure = None
         with (
             Interruption() as interruption,
-            batches.progress_bar(seals.count_unsealed, verbosity=verbosity, unit="rows") as bar,
+            batches.progress_bar(_count, verbosity=verbosity, unit="rows") as bar,
         ):
             try:
-                for seal in batches.each(seals.seal_entries(), bar, interruption):
+                for made in batches.each(seals.seal(seals.entries()), bar, interruption):
                     count["seals"] += 1
-                    count["entries"] += seal.entries
-                    bar.update(seal.entries)
+                    count["entries"] += made.entries
+                    bar.update(made.entries)
             except DatabaseError as error:
                 failure = error
         complete = failure is None and not interruption.requested
         self.stdout.write(json.dumps({"complete": complete, **count}) if as_json else _text(count))
         batches.check_end(failure, interruption)
+
+
+def _count() -> int:
+    return seals.entries().filter(pk__gt=seals.newest_seal().last).count()
 
 
 def _text(count: dict[str, int]) -> str:

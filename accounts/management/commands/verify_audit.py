@@ -28,12 +28,9 @@ _SENTENCES: Final = {
     Kind.UNSEALED: gettext_lazy(
         "Ids %(first)d to %(last)d: entries older than an hour have no seal. Is seal_audit running?"
     ),
-    Kind.SEAL_CHANGED: gettext_lazy(
-        "Seal %(seal)d (ids %(first)d to %(last)d): it was changed, or is of another SECRET_KEY, "
-        "or seals after or before it were removed with their entries."
-    ),
-    Kind.SEAL_REMOVED: gettext_lazy(
-        "Seal %(seal)d (ids %(first)d to %(last)d): it was removed; its entries cannot be checked."
+    Kind.SEAL: gettext_lazy(
+        "Seal %(seal)d (ids %(first)d to %(last)d): it, or one before or after it, was changed or "
+        "removed, or is of another SECRET_KEY."
     ),
 }
 
@@ -60,9 +57,9 @@ class Command(BaseCommand):
         "The keys of --json: complete (true or false); entries (how many were read); unsealed (how "
         "many have no seal yet); seals (how many were ever made: keep it elsewhere, for it never "
         "falls), pruned (how many of these were); found (how many findings), findings (the first "
-        "thousand: kind, which is changed, removed, inserted, unsealed, seal_changed or "
-        "seal_removed; seal, which is a number; first and last, which are ids). Exit status: 0, 1 "
-        "if anything was found or it failed, 130 if Ctrl-C or SIGTERM stopped it."
+        "thousand: kind, which is changed, removed, inserted, unsealed or seal; seal, which is a "
+        "number; first and last, which are ids). Exit status: 0, 1 if anything was found or it "
+        "failed, 130 if Ctrl-C or SIGTERM stopped it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -90,7 +87,7 @@ class Command(BaseCommand):
                     bar.update(page.entries)
                 newest = seals.newest_seal()
                 report.seals, report.pruned = newest.number, newest.oldest - 1
-                report.unsealed = seals.count_unsealed()
+                report.unsealed = seals.entries().filter(pk__gt=newest.last).count()
             except DatabaseError as error:
                 failure = error
         complete = failure is None and not interruption.requested
@@ -99,11 +96,12 @@ class Command(BaseCommand):
 
 
 def _as_json(report: _Report, *, complete: bool) -> str:
-    return json.dumps({"complete": complete, **asdict(report)})
+    findings = [finding._asdict() for finding in report.findings]
+    return json.dumps({"complete": complete, **asdict(report), "findings": findings})
 
 
 def _as_text(report: _Report) -> str:
-    lines = [_SENTENCES[finding.kind] % asdict(finding) for finding in report.findings]
+    lines = [_SENTENCES[finding.kind] % finding._asdict() for finding in report.findings]
     if (more := report.found - len(lines)) > 0:
         lines.append(ngettext("And %d more.", "And %d more.", more) % more)
     entries = ngettext("Read %d entry.", "Read %d entries.", report.entries) % report.entries
