@@ -783,5 +783,5 @@ def test_a_service_that_the_database_undoes_for_a_deadlock_is_run_again(user, de
         return "done"
 
     assert race(lambda: lock(one, two), lambda: lock(two, one)) == ["done", "done"]
-    assert len(runs) == 3
-    assert deadlocks() == 1
+    # The one that was undone may come back to its row before the other has woken up.
+    assert deadlocks() == len(runs) - 2 >= 1
