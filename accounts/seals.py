@@ -9,7 +9,7 @@ derived from ``SECRET_KEY``:
 
 - An edited, removed or inserted entry does not fit the seal of its range. One whose id is in no
   range (zero, negative, or pruned already) was inserted.
-- A removed seal leaves a gap in the numbers, and an edited one does not fit its digest.
+- A removed seal is missed by the one after it, and an edited one does not fit its digest.
 - The newest seals cannot be cut off with their entries. The newest one knows its nonce, a random
   value that the next one replaces by its hash, so that no older one can be the newest again. And
   the next one covers all that it has found in the one before: neither sealing on after a change
@@ -41,8 +41,9 @@ What it cannot show
   and nothing after it; that the record was emptied, seals and all. Each seal is a line of the
   security log, the anchor elsewhere: a number that comes twice there shows each of these.
 
-What does not fit stays a finding, and is not pruned, until somebody has looked into it and has
-emptied the table of the seals. The next run then seals what is there, from number 1 on.
+Pruning stops before a seal that does not fit, and before one whose entries are not as many as they
+were, until somebody has looked into it and has emptied the table of the seals. The next run then
+seals what is there, from number 1 on.
 """
 
 from __future__ import annotations

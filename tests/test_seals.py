@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 
@@ -830,18 +830,16 @@ def test_a_seal_waits_for_a_writer_with_a_lower_id_and_nobody_waits_for_the_seal
 @concurrent
 def test_a_seal_waits_for_nobody_who_began_after_it(at_statement, monkeypatch):
     monkeypatch.setattr(seals, "PAUSES", 2)
-    with Open(lambda: record(1)) as commit:
+    with ExitStack() as others:
+        commit = others.enter_context(Open(lambda: record(1)))
         record(1)
-        late = []
 
         def go_on():
-            late.append(Open(lambda: record(1)))
-            late[0].__enter__()
+            others.enter_context(Open(lambda: record(1)))
             commit()
 
         with at_statement("SELECT 1 FROM pg_locks", go_on, skip=1):
             assert seal() == [2]
-    late[0].__exit__()
     assert checked() == 2
 
 
