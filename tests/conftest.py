@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 from datetime import timedelta
 
 import pytest
@@ -30,6 +31,10 @@ settings.register_profile(
 # What CI looks for beyond: pytest -m "drill or hypothesis" --hypothesis-profile=drill
 settings.register_profile("drill", settings.get_profile("default"), max_examples=200)
 settings.load_profile("default")
+
+# A shell lets what it starts in the background of a script ignore Ctrl-C, and so would the processes
+# that tests start, and stop by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.chromium", "tests.database", "tests.servers"]
 
