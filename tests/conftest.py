@@ -32,8 +32,8 @@ settings.register_profile(
 settings.register_profile("drill", settings.get_profile("default"), max_examples=200)
 settings.load_profile("default")
 
-# A shell lets what it starts in the background of a script ignore Ctrl-C, and so would the processes
-# that tests start, and stop by it.
+# A shell lets what it starts in the background of a script ignore Ctrl-C, and so would the
+# processes that tests start, and stop by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.chromium", "tests.database", "tests.servers"]

@@ -82,10 +82,10 @@ def log_out(
 
 def _presented(proof: LoginToken, named: LoginToken) -> Sequence[LoginToken]:
     """Return the tokens that are revoked; the first names the login, the others belong to it."""
-    if named.jti == proof.jti:
-        return [proof]
     if named.sid != proof.sid:
         return [named]
+    if named.jti == proof.jti:
+        return [proof]
     # Of one login the proof stands for sure: a refresh beside this may have replaced the other.
     return [named, proof] if named.sid is None else [proof, named]
 
