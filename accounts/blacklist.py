@@ -66,7 +66,7 @@ def keeps_replaced() -> bool:
 
 
 def replace(user: User, token: RefreshToken, successor: RefreshToken) -> bool:
-    """Tell SimpleJWT's tables that a token was replaced; False if it was blacklisted before.
+    """Tell SimpleJWT's tables that a token was replaced; False if it was blacklisted meanwhile.
 
     Where replaced tokens are not kept, the successor takes the row over: code that knows nothing
     but SimpleJWT has always accepted a replaced token then. Ours refuses it by its login, which a
@@ -75,8 +75,6 @@ def replace(user: User, token: RefreshToken, successor: RefreshToken) -> bool:
     if keeps_replaced() or token.sid is None:
         record(user, token, successor)
         return bool(blacklist_jtis(token.jti))
-    if is_blacklisted(token.jti):
-        return False
     known = outstanding().filter(jti=token.jti)
     if not known.update(jti=successor.jti, **_row(successor)):
         record(user, successor)

@@ -240,3 +240,29 @@ def test_a_wrong_limit_is_an_error_that_names_the_setting(settings, told, name, 
     [message] = told()
     assert message.id == "drf_logout.E002"
     assert name in message.msg
+
+
+class LoginsApart:
+    """Writes the logins to another database than the users."""
+
+    def db_for_write(self, model, **hints):
+        return "logins" if model._meta.label == "drf_logout.Session" else None
+
+
+def test_logins_in_another_database_than_their_users_are_an_error(settings, told):
+    settings.DATABASE_ROUTERS = [f"{__name__}.LoginsApart"]
+
+    assert "drf_logout.E004" in ids(told())
+
+
+def test_counters_may_be_anywhere(settings, told):
+    settings.DATABASE_ROUTERS = [f"{__name__}.CountersApart"]
+
+    assert told() == []
+
+
+class CountersApart:
+    """Writes the counters to another database than all else."""
+
+    def db_for_write(self, model, **hints):
+        return "counters" if model._meta.label == "drf_logout.Counter" else None

@@ -182,12 +182,13 @@ def without_the_user(access, user):
 
 
 def recorded_before(access, user):
-    OutstandingToken.objects.create(
+    row = OutstandingToken.objects.create(
         user=user,
         jti=access["jti"],
         token=str(access),
         expires_at=datetime_from_epoch(access["exp"]),
     )
+    row.save()
     recipe(access)
 
 

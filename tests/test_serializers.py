@@ -18,7 +18,7 @@ from rest_framework_simplejwt.views import (
     TokenVerifyView,
 )
 
-from accounts import logins, services, tokens
+from accounts import blacklist, logins, services, tokens
 from accounts.api.serializers import (
     FormParser,
     JSONParser,
@@ -344,6 +344,16 @@ def test_a_login_that_simplejwts_view_blacklists_is_dead_for_us(
     with pytest.raises(TokenRevoked):
         logins.find_login(phone.refresh)
     assert post("/refresh", refresh=str(phone.refresh)).status_code == 401
+
+
+def test_a_token_that_is_not_rotated_is_refused_once_it_is_blacklisted_in_bulk(
+    post, phone, rotation
+):
+    rotation(False)
+    blacklist.blacklist_jtis(phone.refresh.jti)
+
+    assert post("/refresh", refresh=str(phone.refresh)).status_code == 401
+    assert not Session.objects.exists()
 
 
 def test_a_login_that_we_ended_can_still_be_sent_to_simplejwts_blacklist(post, user, device, phone):

@@ -570,6 +570,13 @@ def test_nobody_elses_login_ends(phone, stranger, device, log_out, scope):
     assert SessionStore().exists(key.session_key)
 
 
+@pytest.mark.parametrize("presented", ["access", "refresh"])
+def test_a_user_who_may_not_log_in_may_log_out(phone, log_out, monkeypatch, presented):
+    monkeypatch.setattr(api_settings, "USER_AUTHENTICATION_RULE", lambda user: False)
+
+    assert log_out(getattr(phone, presented)).sessions_ended == 1
+
+
 @pytest.mark.parametrize("scope", Scope)
 @pytest.mark.parametrize("presented", ["access", "refresh"])
 def test_a_login_of_an_old_password_ends_nothing_but_itself(
