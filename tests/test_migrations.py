@@ -36,7 +36,7 @@ def test_no_migration_is_missing():
 
 @pytest.mark.django_db(transaction=True)
 def test_raw_tokens_that_were_there_are_forgotten(migrate):
-    migrate("0002_postgresql")
+    migrate(None)
     user = get_user_model().objects.create_user("ana")
     raw = str(SimpleJWTRefreshToken())
     now = timezone.now()
@@ -47,7 +47,7 @@ def test_raw_tokens_that_were_there_are_forgotten(migrate):
     )
     assert OutstandingToken.objects.get(jti="one").token == raw
 
-    migrate("0003_forget_raw_tokens")
+    migrate("0001_initial")
 
     assert set(OutstandingToken.objects.values_list("token", flat=True)) == {""}
     assert set(OutstandingToken.objects.values_list("jti", "user", "created_at", "expires_at")) == {

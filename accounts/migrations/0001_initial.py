@@ -1,8 +1,9 @@
-"""The tables."""
+"""The tables, and SimpleJWT's without the raw tokens that it has kept until now."""
 
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import django.db.models.deletion
 import django.utils.timezone
@@ -10,6 +11,15 @@ from django.conf import settings
 from django.db import migrations, models
 
 import accounts.models.indexes
+
+
+def forget_raw_tokens(apps: Any, schema_editor: Any) -> None:  # Any: Django's own arguments
+    try:
+        # Not by a dependency: who migrates SimpleJWT's app back would lose the logins with it.
+        outstanding = apps.get_model("token_blacklist", "OutstandingToken")
+    except LookupError:
+        return  # its table is still to be made
+    outstanding.objects.using(schema_editor.connection.alias).exclude(token="").update(token="")
 
 
 class Migration(migrations.Migration):
@@ -283,4 +293,6 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        # There is no way back, and nothing that needs one: SimpleJWT never reads the column.
+        migrations.RunPython(forget_raw_tokens, migrations.RunPython.noop, elidable=True),
     ]
