@@ -20,7 +20,8 @@ def test_browsers_share_nothing_and_tabs_share_their_browser(open_browser):
     for page in (laptop, tab, phone):
         page.goto("/admin/login/")
     laptop.evaluate("localStorage.setItem('here', 'yes')")
-    assert tab.evaluate("localStorage.getItem('here')") == "yes"
+    # Each tab has a process of its own, and hears of it late.
+    tab.wait_for_function("localStorage.getItem('here') === 'yes'")
     assert phone.evaluate("localStorage.getItem('here')") is None
     assert phone.evaluate("innerWidth") < 500 < laptop.evaluate("innerWidth")
 

@@ -170,10 +170,12 @@ def _of_owner(field: str, alias: str) -> str:
 @cache
 def _end(alias: str, scope: Scope, count: int) -> str:
     """Return the statement that ends a login; the ORM writes what depends on the host's users."""
-    closes = scope is Scope.REFRESH_TOKENS
+    closes, users = scope is Scope.REFRESH_TOKENS, get_user_model()
+    field = api_settings.USER_ID_FIELD
+    is_key = field == users._meta.pk.name
     return _END.format(
-        owner=_of_owner(api_settings.USER_ID_FIELD, alias),
-        name=_of_owner(get_user_model().USERNAME_FIELD, alias),
+        owner="login.user_id::text" if is_key else _of_owner(field, alias),
+        name=_of_owner(users.USERNAME_FIELD, alias),
         closed=_CLOSED.format(**TABLES) if closes else "",
         closed_tokens="UNION ALL SELECT * FROM closed" if closes else "",
         blacklisting=_BLACKLISTING.format(
@@ -219,7 +221,7 @@ _CLOSED: Final = f"""closed AS (
 ),"""
 
 # The tokens that plain SimpleJWT has minted.
-_OTHERS: Final = """UNION SELECT known.id, jti
+_OTHERS: Final = """UNION ALL SELECT known.id, jti
     FROM {outstanding} AS known JOIN ended USING (user_id)
     WHERE expires_at > %(utc_now)s
         AND NOT EXISTS (SELECT FROM {blacklisted} WHERE token_id = known.id)"""
@@ -235,7 +237,7 @@ listed AS (
     INSERT INTO {blacklisted} (token_id, blacklisted_at)
     SELECT id, %(occurred_at)s::timestamptz FROM (
         SELECT id, jti FROM recorded
-        UNION SELECT known.id, jti FROM {outstanding} AS known JOIN revoked USING (jti)
+        UNION ALL SELECT known.id, jti FROM {outstanding} AS known JOIN revoked USING (jti)
         {others}
     ) AS token WHERE {which}
     ON CONFLICT (token_id) DO NOTHING RETURNING token_id
