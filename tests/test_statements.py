@@ -98,13 +98,14 @@ def crowd(user):
     """10,000 more live logins of the user, each with an outstanding token."""
     now = timezone.now()
     expires = now + timedelta(days=14)
+    auth_hash = user.get_session_auth_hash()
     Session.objects.bulk_create(
         [
             Session(
                 session_key=f"{number:064}",
                 user=user,
                 kind=Session.Kind.TOKEN,
-                auth_hash=user.get_session_auth_hash(),
+                auth_hash=auth_hash,
                 authenticated_at=now,
                 last_seen_at=now,
                 expire_date=expires,
