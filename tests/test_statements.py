@@ -93,35 +93,42 @@ def send(client):
     return count
 
 
+# Made by the database, which takes a tenth of the time.
+CROWD = (
+    "INSERT INTO drf_logout_session (session_key, session_data, expire_date, sid, user_id, kind,"
+    " auth_hash, authenticated_at, last_seen_at, user_agent, refresh_jti, previous_refresh_jti)"
+    " SELECT 'jti' || n, '', %(expires)s, gen_random_uuid(), %(user)s, 'token', %(hash)s, %(now)s,"
+    " %(now)s, '', 'jti' || n, '' FROM generate_series(1, %(last)s) AS n",
+    "INSERT INTO token_blacklist_outstandingtoken (user_id, jti, token, created_at, expires_at)"
+    " SELECT %(user)s, 'jti' || n, '', %(now)s, %(expires)s"
+    " FROM generate_series(1, %(last)s) AS n",
+)
+
+
 @pytest.fixture
 def crowd(user):
     """10,000 more live logins of the user, each with an outstanding token."""
     now = timezone.now()
-    expires = now + timedelta(days=14)
-    auth_hash = user.get_session_auth_hash()
+    values = {
+        "expires": now + timedelta(days=14),
+        "now": now,
+        "user": user.pk,
+        "hash": user.get_session_auth_hash(),
+        "last": MANY,
+    }
+    with connection.cursor() as cursor:
+        for sql in CROWD if connection.vendor == "postgresql" else ():
+            cursor.execute(sql, values)
+    if connection.vendor == "postgresql":
+        return
+    session = {"user": user, "kind": "token", "auth_hash": values["hash"]}
+    clocks = {"authenticated_at": now, "last_seen_at": now, "expire_date": values["expires"]}
+    outstanding = {"user": user, "created_at": now, "expires_at": values["expires"]}
+    ids = [f"jti{number}" for number in range(1, MANY + 1)]
     Session.objects.bulk_create(
-        [
-            Session(
-                session_key=f"{number:064}",
-                user=user,
-                kind=Session.Kind.TOKEN,
-                auth_hash=auth_hash,
-                authenticated_at=now,
-                last_seen_at=now,
-                expire_date=expires,
-                refresh_jti=f"jti{number}",
-            )
-            for number in range(MANY)
-        ],
-        batch_size=2_000,
+        Session(session_key=jti, refresh_jti=jti, **session, **clocks) for jti in ids
     )
-    OutstandingToken.objects.bulk_create(
-        [
-            OutstandingToken(user=user, jti=f"jti{number}", created_at=now, expires_at=expires)
-            for number in range(MANY)
-        ],
-        batch_size=2_000,
-    )
+    OutstandingToken.objects.bulk_create(OutstandingToken(jti=jti, **outstanding) for jti in ids)
 
 
 def test_an_authenticated_request_is_1(login, send):
@@ -213,7 +220,7 @@ def test_logout_from_all_devices_of_a_user_without_a_version_is_at_most_10(user,
 def test_logout_from_all_devices_with_a_plain_token_is_8(user, login, send):
     plain = StockRefreshToken.for_user(user).access_token
 
-    assert len(send("POST", "/logout/all", bearer=plain)) == pinned(8, elsewhere=9)
+    assert len(send("POST", "/logout/all", bearer=plain)) == 8
 
 
 @pytest.mark.parametrize("path", ["/logout", "/logout/all"])

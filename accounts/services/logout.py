@@ -45,7 +45,7 @@ def log_out(
     """
     presented = _presented(proof, named or proof)
     end_at_once = partial(statements.end, presented=presented, scope=scope, client=client)
-    is_usual = presented[0] is proof and not session_key
+    is_usual = presented[0] is proof and not session_key and statements.are_possible()
     if is_usual and scope is Scope.SESSION and (result := end_at_once()):
         return result
     session = None

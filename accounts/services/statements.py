@@ -54,6 +54,7 @@ def end(
 ) -> LogoutResult | None:
     """End the login of an access token, the first that was presented, and put it on record.
 
+    Where statements ``are_possible()``.
     With the scope ``refresh_tokens`` the others are closed, too: then the caller has asked whether
     the password is still that of the login, which SQL cannot, and has taken the user's turn, for a
     statement does not see the login that began while it waited.
@@ -64,7 +65,7 @@ def end(
     if not isinstance(named, AccessToken) or named.sid is None:
         return None
     # What is not printable, the database may refuse to take.
-    if not (named.user_id.isprintable() and are_possible() and _is_plain()):
+    if not (named.user_id.isprintable() and _is_plain()):
         return None
     event = compose(cause=Cause(client=client), scope=scope)
     event.session_id, event.token_jti, event.sessions_ended = named.sid, named.jti, 1
