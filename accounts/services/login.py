@@ -154,8 +154,8 @@ def _rotate_once(user: User, session: Session, token: RefreshToken) -> RefreshTo
     # Dated, so that its login's row is enough to mint it again.
     successor["iat"] = int(moment.timestamp())
     tokens.limit(successor, session.absolute_end)
-    rotate = statements.rotate if statements.can_rotate() else _rotate
-    if rotate(user, session, token, successor, moment):
+    change = (user, session, token, successor, moment)
+    if (statements.can_rotate() and statements.rotate(*change)) or _rotate(*change):
         return successor
     # The login has been refreshed or has ended, or its token was blacklisted.
     return _successor(token, cast("Session", find_login(token=token).session))

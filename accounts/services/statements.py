@@ -89,7 +89,10 @@ def end(
 def rotate(
     user: User, session: Session, token: RefreshToken, successor: RefreshToken, moment: datetime
 ) -> bool:
-    """Let the successor take the place of the current token; False if it is that no more."""
+    """Let the successor take the place of the current token.
+
+    False if nothing was done: it is that no more, or SimpleJWT's table has no row of it.
+    """
     params = {
         **_rows([token, successor]),
         "login": session.pk,
@@ -180,7 +183,7 @@ def _end(alias: str, scope: Scope, count: int) -> str:
         closed=_CLOSED.format(**TABLES) if closes else "",
         closed_tokens="UNION ALL SELECT * FROM closed" if closes else "",
         blacklisting=_BLACKLISTING.format(
-            which="TRUE", others=_OTHERS.format(**TABLES) if closes else "", **TABLES
+            others=_OTHERS.format(**TABLES) if closes else "", **TABLES
         ),
         presented=_presented(count),
         **TABLES,
@@ -240,26 +243,29 @@ listed AS (
         SELECT id, jti FROM recorded
         UNION ALL SELECT known.id, jti FROM {outstanding} AS known JOIN revoked USING (jti)
         {others}
-    ) AS token WHERE {which}
+    ) AS token
     ON CONFLICT (token_id) DO NOTHING RETURNING token_id
 )"""
 
+# A token without a row is told apart by what changes nothing: ``login`` sees to it in the ORM.
 _ROTATE: Final = """WITH rotated AS (
-    UPDATE {session} SET
+    UPDATE {session} AS login SET
         refresh_jti = %(jti1)s, previous_refresh_jti = %(jti0)s, rotated_at = %(occurred_at)s,
         last_seen_at = %(occurred_at)s, expire_date = %(expires)s,
         auth_hash = CASE auth_hash WHEN %(known_hash)s THEN %(hash)s ELSE auth_hash END
-    WHERE session_key = %(login)s AND refresh_jti = %(jti0)s AND NOT EXISTS (
-        SELECT FROM {outstanding} AS known JOIN {blacklisted} ON token_id = known.id
-        WHERE known.jti = %(jti0)s
-    )
-    RETURNING user_id
+    FROM {outstanding} AS known
+    WHERE session_key = %(login)s AND refresh_jti = %(jti0)s AND known.jti = %(jti0)s
+        AND NOT EXISTS (SELECT FROM {blacklisted} WHERE token_id = known.id)
+    RETURNING login.user_id, known.id
 ),
-revoked AS (SELECT user_id, token.* FROM rotated, {presented}),
-{blacklisting}
-SELECT 1 FROM rotated
-""".format(
-    presented=_presented(2),
-    blacklisting=_BLACKLISTING.format(which="jti = %(jti0)s", others="", **TABLES),
-    **TABLES,
+recorded AS (
+    INSERT INTO {outstanding} (user_id, jti, token, created_at, expires_at)
+    SELECT user_id, %(jti1)s, '', %(created1)s, %(expires1)s FROM rotated
+    ON CONFLICT (jti) DO NOTHING
+),
+listed AS (
+    INSERT INTO {blacklisted} (token_id, blacklisted_at) SELECT id, %(occurred_at)s FROM rotated
+    ON CONFLICT (token_id) DO NOTHING
 )
+SELECT 1 FROM rotated
+""".format(**TABLES)
