@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin
 from django.utils.translation import gettext_lazy as _
+
+
+class AdminConfig(admin.AdminConfig):
+    """Django's admin, its passwords tried within the limits on guessing."""
+
+    default = False
+    default_site = "accounts.admin.site.AdminSite"
 
 
 class AccountsConfig(AppConfig):

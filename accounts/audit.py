@@ -12,6 +12,7 @@ import json
 import logging
 from datetime import UTC, datetime
 from enum import Enum
+from threading import Lock
 from typing import Final
 
 from django.http import HttpRequest
@@ -21,6 +22,10 @@ from accounts.clients import ClientInfo
 _TAKEN_OVER: Final = "accounts.audit"
 
 logger: Final = logging.getLogger("accounts.audit")
+
+MAX_TOLD: Final = 10_000
+_told: Final[set[str]] = set()
+_lock: Final = Lock()
 
 
 class Event(Enum):
@@ -52,6 +57,16 @@ def is_taken_over(request: HttpRequest) -> bool:
     return _TAKEN_OVER in request.META
 
 
+def _is_news(login: str) -> bool:
+    with _lock:
+        if login in _told:
+            return False
+        if len(_told) >= MAX_TOLD:
+            _told.clear()
+        _told.add(login)
+    return True
+
+
 def log(
     event: Event,
     *,
@@ -68,8 +83,11 @@ def log(
 
     ``action`` is what was asked for and ``target`` what it was asked of; ``reason`` is why it
     ended as it did; ``status`` is the HTTP status, None where no request was answered.
-    ``session_id`` is the public ``sid``, which logs nobody in.
+    ``session_id`` is the public ``sid``, which logs nobody in. The use of an ended login is told
+    once by each process: whoever has its token can use it without end.
     """
+    if event is Event.SESSION_USE_AFTER_EXPIRE and not _is_news(str(session_id or user_id)):
+        return
     entry = {
         "datetime": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "event": event.label,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.db import router
+from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 from accounts.conf import DEFAULTS, conf
@@ -69,11 +70,18 @@ def check_adoption(
         hint = "Use 'accounts.authentication.JWTAuthentication' in its place."
         messages.append(_told(Warning, "W002", what, hint))
     if hint := _serializer_to_set("TOKEN_OBTAIN_SERIALIZER", "TokenObtainPairSerializer"):
-        what = "The tokens of SimpleJWT's own log-in belong to no login."
+        what = "SimpleJWT's own log-in tries passwords without limit, for tokens of no login."
         messages.append(_told(Warning, "W003", what, hint))
     if hint := _serializer_to_set("TOKEN_REFRESH_SERIALIZER", "TokenRefreshSerializer"):
         what = "A refresh by SimpleJWT's own serializer ends the login."
         messages.append(_told(Error, "E005", what, hint))
+    for site in _unlimited_sites():
+        what = f"Passwords are tried without limit at the admin site {site.name!r}."
+        hint = (
+            "Put 'accounts.apps.AdminConfig' in the place of 'django.contrib.admin' in "
+            "INSTALLED_APPS, or let your site inherit from accounts.admin.site.AdminSite."
+        )
+        messages.append(_told(Warning, "W008", what, hint))
     if not settings.USE_I18N:
         what = "Without translations every answer is in English, those of the contract v1 too."
         messages.append(_told(Warning, "W005", what, "Set USE_I18N = True."))
@@ -143,3 +151,20 @@ def _serializer_to_set(setting: str, name: str) -> str:
     if path and issubclass(import_string(path), import_string(ours)):
         return ""
     return f"Set SIMPLE_JWT[{setting!r}] to {ours!r} or a subclass."
+
+
+def _unlimited_sites() -> Iterator[Any]:
+    """Find the admin sites that are served, but for those of ours."""
+    for view in _views(get_resolver().url_patterns if hasattr(settings, "ROOT_URLCONF") else ()):
+        site = getattr(view, "__self__", None)
+        is_login = hasattr(site, "login_form") and view.__name__ == "login"
+        if is_login and not hasattr(site, "limits_guessing"):
+            yield site
+
+
+def _views(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[Any]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _views(pattern.url_patterns)
+        else:
+            yield pattern.callback

@@ -85,9 +85,5 @@ class ReauthenticationRequired(AccountsError):
     """A login has to be re-authenticated before it may end others (ASVS 7.5.2)."""
 
 
-class NotReauthenticable(AccountsError):
-    """A token without a login row cannot carry a re-authentication. Logging in again helps."""
-
-
 class AppendOnly(AccountsError):
     """Code tried to change or delete a recorded event. Record another one instead."""

@@ -6,16 +6,21 @@ ones beside them.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from threading import Lock
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
+from django.conf import settings
+from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
 from django.http import HttpRequest
 from django_ratelimit.core import get_usage
 from rest_framework.exceptions import Throttled
@@ -32,6 +37,7 @@ NOT_ENFORCED: Final = "Rate limit %s is not enforced: its store is unavailable: 
 COUNTED_HERE: Final = "Rate limit %s is each process's own: its store is unavailable: %s"
 
 P = ParamSpec("P")
+T = TypeVar("T")
 V = TypeVar("V", bound=APIView)
 
 RETRY_INTERVAL: Final = 1.0
@@ -108,12 +114,16 @@ _budget: Final = Budget()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """How much of a limit is used: ``count`` of ``rate.limit``, for ``reset`` seconds (≥ 1)."""
+    """How much of a limit is used: ``count`` of ``rate.limit``, for ``reset`` seconds (≥ 1).
+
+    ``ends`` is the last second of the window; several where the clock has ticked while it counted.
+    """
 
     name: str
     rate: Rate
     count: int
     reset: int
+    ends: Sequence[int]
 
     @property
     def exceeded(self) -> bool:
@@ -124,48 +134,66 @@ class Usage:
     def headers(self) -> dict[str, str]:
         """The headers of an answer under this limit."""
         remaining = max(0, self.rate.limit - self.count)
-        headers = {
+        return {
             "RateLimit-Policy": f'"{self.name}";q={self.rate.limit};w={self.rate.seconds}',
             "RateLimit": f'"{self.name}";r={remaining};t={self.reset}',
             "X-RateLimit-Limit": str(self.rate.limit),
             "X-RateLimit-Remaining": str(remaining),
             "X-RateLimit-Reset": str(self.reset),
         }
-        if self.exceeded:
-            headers["Retry-After"] = str(self.reset)
-        return headers
 
 
-def count(
-    request: HttpRequest | Request, *, name: str, key: str, rate: Rate, increment: bool = True
-) -> Usage | None:
+def count(request: HttpRequest | Request, *, name: str, key: str, rate: Rate) -> Usage | None:
     """Count a request under a limit's name and a key.
 
     Returns None where ``RATELIMIT_ENABLE`` is off. Raises ``StoreUnavailable``: at once, and
     without asking the store, within a second after it has failed in this process.
     """
+    # Of one length, and of letters that every store takes.
+    digest = _digest(key)
+    began = int(time.time())
+    for _ in range(2):  # a store may have let go of a counter between two questions
+        usage = _asking(
+            partial(
+                get_usage,
+                request,
+                group=f"accounts.{name}",
+                key=lambda group, request: digest,
+                rate=tuple(rate),
+                increment=True,
+            )
+        )
+        if not getattr(settings, "RATELIMIT_ENABLE", True):
+            return None
+        if usage and usage["limit"]:  # else django-ratelimit says that it could not count
+            break
+    else:
+        _outage.begin()
+        raise StoreUnavailable("it refuses to count")
+    # It says when its window ends by a clock that may have ticked meanwhile.
+    ends = [second + usage["time_left"] for second in range(began, int(time.time()) + 1)]
+    # The window still holds in the second that it says is the first of the next one.
+    return Usage(
+        name=name, rate=rate, count=usage["count"], reset=max(1, usage["time_left"] + 1), ends=ends
+    )
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+
+
+def _asking(ask: Callable[[], T]) -> T:
+    """Ask the store, unless it has just failed. Raises ``StoreUnavailable``."""
     if _outage.lasts():
         raise StoreUnavailable("it failed less than a second ago")
     try:
-        usage = get_usage(
-            request,
-            group=f"accounts.{name}",
-            key=lambda group, request: key,
-            rate=tuple(rate),
-            increment=increment,
-        )
+        answer = ask()
     except Exception as error:
         _outage.begin()
         # As repr() has it: what a server answers reaches no log as it is.
         raise StoreUnavailable(f"{type(error).__name__}: {str(error)[:200]!r}") from error
-    if usage is not None and usage["time_left"] < 0:  # django-ratelimit's word for it
-        _outage.begin()
-        raise StoreUnavailable("it refuses to count")
     _outage.end()
-    if usage is None:
-        return None
-    # Its window still holds in the second that it says is the first of the next one.
-    return Usage(name=name, rate=rate, count=usage["count"], reset=usage["time_left"] + 1)
+    return answer
 
 
 def address_key(request: HttpRequest | Request) -> str:
@@ -184,16 +212,20 @@ def user_key(view: APIView, request: Request) -> str:
 
 
 def rate_limit(
-    name: str, *, rate: Callable[[], Rate], key: Callable[[V, Request], str] = user_key
+    name: str,
+    *,
+    rate: Callable[[], Rate],
+    key: Callable[[V, Request], str] = user_key,
+    unless: Callable[[V, Request], bool] = lambda view, request: False,
 ) -> Callable[
     [Callable[Concatenate[V, Request, P], Response]], Callable[Concatenate[V, Request, P], Response]
 ]:
     """Limit a handler of a DRF view, and say so in the headers of each of its answers.
 
     ``rate`` and ``key`` (of the view and the request) are called at each request, after DRF's own
-    authentication. Handlers of the same ``name`` share their count. Over the limit DRF's
-    ``Throttled`` is raised. If the counting store is down, the handler runs without a limit and
-    the log says so.
+    authentication; ``unless``, too, where the limit is exceeded: then it may let the request pass.
+    Handlers of the same ``name`` share their count. Over the limit DRF's ``Throttled`` is raised.
+    If the counting store is down, the handler runs without a limit and the log says so.
     """
 
     def decorate(
@@ -201,13 +233,9 @@ def rate_limit(
     ) -> Callable[Concatenate[V, Request, P], Response]:
         @wraps(handler)
         def limited(view: V, request: Request, *args: P.args, **kwargs: P.kwargs) -> Response:
-            usage = None
+            usage = _count_or_tell(request, name=name, key=key(view, request), rate=rate())
             try:
-                usage = count(request, name=name, key=key(view, request), rate=rate())
-            except StoreUnavailable as error:
-                logger.error(NOT_ENFORCED, name, error)
-            try:
-                if usage is not None and usage.exceeded:
+                if usage is not None and usage.exceeded and not unless(view, request):
                     raise Throttled(wait=usage.reset)
                 response = handler(view, request, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 - DRF's own hook decides what it becomes
@@ -222,11 +250,26 @@ def rate_limit(
     return decorate
 
 
+def is_within(request: Request, *, name: str, key: str, rate: Rate) -> bool:
+    """Count under a limit; whether it allows this. Without the store it does, as the log says."""
+    usage = _count_or_tell(request, name=name, key=key, rate=rate)
+    return usage is None or not usage.exceeded
+
+
+def _count_or_tell(request: Request, *, name: str, key: str, rate: Rate) -> Usage | None:
+    try:
+        return count(request, name=name, key=key, rate=rate)
+    except StoreUnavailable as error:
+        logger.error(NOT_ENFORCED, name, error)
+        return None
+
+
 class Attempts:
     """A limit on the attempts that fail, exact under parallel ones.
 
     Each attempt counts as failed until it has succeeded, so that of any number of parallel
-    guesses no more than the limit are ever evaluated.
+    guesses no more than the limit are ever evaluated. A success is taken off the window that the
+    attempt began in, whenever it comes.
 
     Without the counting store each process has a small budget of its own, in which successes count
     too; with ``PASSWORD_FAIL_OPEN`` nothing is counted. The log tells of either.
@@ -234,28 +277,39 @@ class Attempts:
 
     def __init__(self, request: HttpRequest, *, name: str, key: str, rate: Rate) -> None:
         """Begin an attempt. Raises ``Throttled``."""
-        self._request = request
-        self._arguments: dict[str, Any] = {"key": key, "rate": rate}  # Any: passed on as it is
-        self._name = name
-        self._counted = True
+        self._successes: list[str] = []
+        self._timeout = rate.seconds + MINUTE
         try:
-            begun = count(request, name=name, **self._arguments)
-            succeeded = count(request, name=f"{name}.success", increment=False, **self._arguments)
+            if (begun := count(request, name=name, key=key, rate=rate)) is None:
+                return
+            # Of one window. Where it is one of two, nobody has written of the other.
+            successes = [f"accounts.{name}.success:{_digest(key)}:{end}" for end in begun.ends]
+            succeeded = sum(_asking(lambda: _cache().get_many(successes)).values())
         except StoreUnavailable as error:
-            self._counted = False
             _begin_uncounted(error, name=name, key=key, rate=rate)
             return
-        if begun and succeeded and begun.count - succeeded.count > rate.limit:
+        if begun.count - succeeded > rate.limit:
             raise Throttled(wait=begun.reset)
+        self._successes = successes
 
     def succeed(self) -> None:
         """End the attempt well: it no longer counts."""
-        if not self._counted:
+        if len(self._successes) != 1:
             return
         try:
-            count(self._request, name=f"{self._name}.success", **self._arguments)
+            _asking(self._count_success)
         except StoreUnavailable as error:
             logger.error("An attempt counts as failed: no store to say otherwise: %s", error)
+
+    def _count_success(self) -> None:
+        (key,) = self._successes
+        with suppress(ValueError):  # the store has let go of it already
+            _cache().add(key, 1, self._timeout) or _cache().incr(key)
+
+
+def _cache() -> BaseCache:
+    """Return the cache that django-ratelimit counts in."""
+    return caches[getattr(settings, "RATELIMIT_USE_CACHE", "default")]
 
 
 def _begin_uncounted(error: StoreUnavailable, *, name: str, key: str, rate: Rate) -> None:

@@ -44,7 +44,7 @@ INSTALLED_APPS = [
     "accounts",
     "rest_framework",
     "rest_framework_simplejwt.token_blacklist",
-    "django.contrib.admin",
+    "accounts.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -146,6 +146,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 ACCOUNTS = {
     **AAL1,
+    "MAX_SESSIONS": 50,
     "TRUSTED_PROXIES": env.list("TRUSTED_PROXIES", default=[]),
     "SIGNING_KEY_FALLBACKS": env.list("JWT_SIGNING_KEY_FALLBACKS", default=[]),
 }

@@ -148,11 +148,13 @@ def test_authentication_without_its_database_lets_nobody_in(web, phone):
 
 
 @pytest.mark.parametrize("path", ["/token", "/reauthenticate"])
-def test_few_passwords_are_tried_without_the_store_that_counts(settings, post, phone, path):
+def test_few_passwords_are_tried_without_the_store_that_counts(settings, web, post, phone, path):
     settings.CACHES = UNREACHABLE
     body = {"grant_type": "password", "username": "ana", "password": PASSWORD}
-
-    answers = [post(path, body, access=phone.access) for _ in range(3)]
+    answers = []
+    for _ in range(3):
+        answers.append(post(path, body, access=phone.access))
+        web.cookies.clear()  # of the device, which has a few of its own
 
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert answers[2].json() == {"code": 429, "msg": "Too many requests"}
@@ -536,7 +538,7 @@ def test_a_user_is_limited_and_another_is_not(settings, post, phone, theirs):
     assert [post("/logout", body, phone.access).status_code for _ in range(3)] == [400, 400, 429]
 
     assert post("/logout", access=theirs.access).status_code == 200
-    refused = post("/logout", {"token": str(phone.refresh)}, expired(phone.access))
+    refused = post("/logout", {"scope": "none"}, phone.access)
     assert refused.status_code == 429
     assert refused.json() == {"code": 429, "msg": "Too many requests"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from types import SimpleNamespace
@@ -72,7 +73,7 @@ def fault(request, use_redis, impostor):
 def clock(monkeypatch):
     """Move the clock of the outage by so many seconds."""
     begun, passed = 1_000.0, [0.0]
-    now = SimpleNamespace(monotonic=lambda: begun + passed[0])
+    now = SimpleNamespace(monotonic=lambda: begun + passed[0], time=time.time)
     monkeypatch.setattr("accounts.ratelimit.time", now)
 
     def move(seconds):

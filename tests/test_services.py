@@ -21,7 +21,7 @@ from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToke
 from accounts import blacklist, services, tokens
 from accounts import logins as logins_of
 from accounts.clients import ClientInfo
-from accounts.exceptions import NotReauthenticable, TokenReused, TokenRevoked
+from accounts.exceptions import TokenReused, TokenRevoked
 from accounts.models import LogoutEvent, Session, TokenVersion
 from accounts.services import Cause, Initiator, LogoutResult, Reason, Scope
 from accounts.services.endings import end_outdated
@@ -460,11 +460,6 @@ def test_an_ended_login_is_not_re_authenticated(user, phone, log_out):
 
     with pytest.raises(TokenRevoked):
         services.reauthenticate(session=login.session, user=user)
-
-
-def test_a_login_without_a_row_is_not_re_authenticated(user, plain):
-    with pytest.raises(NotReauthenticable):
-        services.reauthenticate(session=logins_of.find_login(plain).session, user=user)
 
 
 # Logging out, with tokens of ours
@@ -979,38 +974,6 @@ def test_two_first_log_ins_in_the_same_moment_are_both_logins(user, device):
     assert raced
     assert not is_dead(pair.access)
     assert Session.objects.count() == OutstandingToken.objects.count() == 1
-
-
-# Who an e-mail address stands for
-
-
-def test_an_email_address_is_its_one_users_whatever_its_case(user):
-    assert services.find_user(email="Ana@Example.com") == user
-    assert services.find_user(username="ana") == user
-
-
-def test_a_name_of_nobody_is_nobodys(user):
-    assert services.find_user(email="nobody@example.com") is None
-    assert services.find_user(username="nobody") is None
-
-
-def test_an_address_that_active_users_share_is_nobodys(user, stranger):
-    stranger.email = user.email
-    stranger.save()
-
-    assert services.find_user(email=user.email) is None
-
-    stranger.is_active = False
-    stranger.save()
-
-    assert services.find_user(email=user.email) == user
-
-
-@pytest.mark.parametrize("field", ["username", "no_such_field"])
-def test_a_user_model_without_an_address_of_its_own_is_searched_by_name(user, monkeypatch, field):
-    monkeypatch.setattr(type(user), "EMAIL_FIELD", field)
-
-    assert services.find_user(email="ana") == user
 
 
 # Beside SimpleJWT's blacklist, and replicas

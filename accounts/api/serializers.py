@@ -8,22 +8,20 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.contrib.auth.models import update_last_login
-from django.http import QueryDict
+from django.http import HttpRequest, QueryDict
 from rest_framework import serializers
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import AuthenticationFailed, ParseError, PermissionDenied
 from rest_framework.parsers import FormParser as DRFFormParser
 from rest_framework.parsers import JSONParser as DRFJSONParser
 from rest_framework_simplejwt import exceptions as simplejwt
 from rest_framework_simplejwt.serializers import TokenObtainPairSerializer as SimpleJWTObtain
-from rest_framework_simplejwt.serializers import TokenObtainSerializer as SimpleJWTCredentials
 from rest_framework_simplejwt.serializers import TokenRefreshSerializer as SimpleJWTRefresh
 from rest_framework_simplejwt.settings import api_settings
 
-from accounts import services, tokens
+from accounts import passwords, services, tokens
 from accounts.api.contracts import BAD_BODY
-from accounts.clients import ClientInfo
+from accounts.clients import ClientInfo, is_foreign_form
 from accounts.exceptions import TokenError
-from accounts.models import User
 
 
 def _read(stream: IO[bytes]) -> bytes:
@@ -126,9 +124,18 @@ class TokenObtainPairSerializer(SimpleJWTObtain):
     token_class = tokens.RefreshToken
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
-        """Check the credentials and log in."""
-        SimpleJWTCredentials.validate(self, attrs)
-        user: User = self.user  # type: ignore[assignment] # set by now, or that has raised
+        """Check the credentials, within the limits on guessing, and log in."""
+        request = self.context.get("request")
+        request = HttpRequest() if request is None else getattr(request, "_request", request)
+        if is_foreign_form(request):
+            raise PermissionDenied
+        user = passwords.log_in(
+            request, username=attrs[self.username_field], password=attrs["password"]
+        )
+        if user is None:
+            code = "no_active_account"
+            raise AuthenticationFailed(self.error_messages[code], code)
+        self.user = user
         pair = services.log_in(
             user=user,
             client=_client(self),

@@ -10,13 +10,14 @@ from typing import Any, cast
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 from rest_framework.exceptions import Throttled
 
 from accounts import passwords
 from accounts.models import User
+from accounts.sessions import current_session
 
 
 class LimitedMixin(forms.Form):
@@ -44,6 +45,21 @@ class LimitedMixin(forms.Form):
                 params={"minutes": ceil(self.retry_after / 60)},
             ) from error
 
+    def confirm(self, request: HttpRequest, password: str) -> User | None:
+        """Return who is logged in, read anew, if the password is theirs."""
+        claimed, session = cast("User", request.user), current_session(request)
+        with self.within_limits():
+            return passwords.confirm(request, user=claimed, session=session, password=password)
+
+
+def show_limit(form: LimitedMixin, response: HttpResponse) -> bool:
+    """Let the answer that shows the form tell of the limit that was in the way, if one was."""
+    response.status_code = form.status
+    if form.retry_after is None:
+        return False
+    response.headers["Retry-After"] = str(form.retry_after)
+    return True
+
 
 class LoginForm(LimitedMixin, AuthenticationForm):
     """Django's form, within the limits on guessing."""
@@ -59,6 +75,7 @@ class LoginForm(LimitedMixin, AuthenticationForm):
                 user = passwords.log_in(request, username=username, password=password)
             if user is None:
                 raise self.get_invalid_login_error()
+            self.confirm_login_allowed(user)
             self.user_cache = user
         return self.cleaned_data
 
@@ -82,9 +99,7 @@ class PasswordForm(LimitedMixin):
     def clean_password(self) -> str:
         """Check the password."""
         password: str = self.cleaned_data["password"]
-        claimed = cast("User", self.request.user)
-        with self.within_limits():
-            user = passwords.confirm(self.request, user=claimed, password=password)
+        user = self.confirm(self.request, password)
         if user is None:
             raise ValidationError(_("Wrong password."), code="wrong_password")
         self.user = user

@@ -27,7 +27,6 @@ from accounts.services.endings import user_deactivated as user_deactivated
 from accounts.services.endings import user_deleted as user_deleted
 from accounts.services.login import TokenPair as TokenPair
 from accounts.services.login import find_login as find_login
-from accounts.services.login import find_user as find_user
 from accounts.services.login import log_in as log_in
 from accounts.services.login import mint_access as mint_access
 from accounts.services.login import reauthenticate as reauthenticate

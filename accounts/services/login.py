@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts import blacklist, logins, tokens
 from accounts.clients import ClientInfo
-from accounts.exceptions import LoginOver, NotReauthenticable, TokenRevoked, UserInactive
+from accounts.exceptions import LoginOver, TokenRevoked, UserInactive
 from accounts.logins import Login
 from accounts.models import Session, User, database
 from accounts.services import endings, statements
@@ -30,23 +30,6 @@ class TokenPair:
 
     access: AccessToken
     refresh: RefreshToken
-
-
-def find_user(*, email: str = "", username: str = "") -> User | None:
-    """Find who logs in with this username, or is the one active user with this e-mail address.
-
-    The case of an address does not matter; one that several active users share is nobody's.
-    """
-    model = get_user_model()
-    field = model.get_email_field_name()
-    if username or field == model.USERNAME_FIELD or not hasattr(model, field):
-        try:
-            return model._default_manager.get_by_natural_key(username or email)
-        except model.DoesNotExist:
-            return None
-    matches = model._default_manager.filter(**{f"{field}__iexact": email})
-    users = [user for user in matches if user.is_active]
-    return users[0] if len(users) == 1 else None
 
 
 @retried
@@ -117,14 +100,11 @@ def _settle(end: Callable[[], object]) -> None:
         end()
 
 
-def reauthenticate(*, session: Session | None, user: User) -> None:
+def reauthenticate(*, session: Session, user: User) -> None:
     """Note that the person behind a login has just proved, by password, that it is still them.
 
-    Raises ``TokenRevoked`` if the login has ended meanwhile, ``NotReauthenticable`` if it has no
-    row to note it in.
+    Raises ``TokenRevoked`` if the login has ended meanwhile.
     """
-    if session is None:
-        raise NotReauthenticable
     session.reauthenticated_at = timezone.now()
     # Checking a password may renew its hash.
     session.auth_hash = user.get_session_auth_hash()

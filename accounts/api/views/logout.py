@@ -23,10 +23,16 @@ from accounts.authentication import EXPIRED, read_bearer
 from accounts.clients import clear_site_data
 from accounts.conf import conf
 from accounts.exceptions import TokenError, TokenExpired, TokenInvalid
-from accounts.ratelimit import address_key, rate_limit
+from accounts.ratelimit import address_key, is_within, rate_limit
 from accounts.services import Scope
 from accounts.sessions import SessionStore
 from accounts.tokens import AccessToken, LoginToken, RefreshToken
+
+
+def is_within_alone(request: Request, token: LoginToken) -> bool:
+    """Whether a login is within the limit by itself, where its user's is spent."""
+    key = f"login:{token.sid or token.jti}"
+    return is_within(request, name="logout", key=key, rate=conf.logout_rate)
 
 
 class LogoutView(ContractView):
@@ -64,23 +70,24 @@ class LogoutView(ContractView):
                 token = None
         return f"user:{token.user_id}" if token else address_key(request)
 
-    @rate_limit("logout", rate=lambda: conf.logout_rate, key=rate_key)
+    def may_leave(self, request: Request) -> bool:
+        """Whether a standing login ends itself: what others have spent keeps nobody from that.
+
+        What else it may end counts for this login, then.
+        """
+        try:
+            _, named, proof, scope = self._asked(request)
+            services.find_login(token=proof)
+        except (TokenError, APIException):
+            return False
+        leaves = scope is not Scope.OTHERS and (named or proof).sid == proof.sid
+        return leaves or is_within_alone(request, proof)
+
+    @rate_limit("logout", rate=lambda: conf.logout_rate, key=rate_key, unless=may_leave)
     def post(self, request: Request) -> Response:
         """Log out."""
-        if self.bearer is None:
-            raise NotAuthenticated
-        if isinstance(self.bearer, TokenExpired):
-            bearer = self._expired_bearer(request)
-        elif isinstance(self.bearer, TokenError):
-            raise self.bearer
-        else:
-            bearer = self.bearer
-        self.caller_id = bearer.user_id
-        scope = self._scope(request)
-        named = self._named(request, bearer)
-        if isinstance(self.bearer, TokenExpired) and not isinstance(named, RefreshToken):
-            raise self.bearer
-        self._log_out(request, bearer, named, scope)
+        bearer, named, proof, scope = self._asked(request)
+        self._log_out(request, bearer, named, proof, scope)
         response = self.success(self.message)
         if self.clears_site_data and (header := clear_site_data(request._request)):
             response.headers["Clear-Site-Data"] = header
@@ -111,6 +118,28 @@ class LogoutView(ContractView):
         if self.tokens_revoked and status == 200:
             log(audit.Event.TOKEN_REVOKED, target="token")
 
+    def _asked(self, request: Request) -> tuple[AccessToken, LoginToken | None, LoginToken, Scope]:
+        """Return the bearer, the token in the body, which of them proves who asks, and the scope.
+
+        Raises what the request is refused with.
+        """
+        if self.bearer is None:
+            raise NotAuthenticated
+        if isinstance(self.bearer, TokenExpired):
+            bearer = self._expired_bearer(request)
+        elif isinstance(self.bearer, TokenError):
+            raise self.bearer
+        else:
+            bearer = self.bearer
+        self.caller_id = bearer.user_id
+        scope = self._scope(request)
+        named = self._named(request, bearer)
+        if isinstance(self.bearer, AccessToken):
+            return bearer, named, bearer, scope
+        if isinstance(named, RefreshToken):
+            return bearer, named, named, scope
+        raise self.bearer
+
     def _expired_bearer(self, request: Request) -> AccessToken:
         return tokens.decode_expired_access(read_bearer(request) or "")
 
@@ -138,10 +167,14 @@ class LogoutView(ContractView):
         return token
 
     def _log_out(
-        self, request: Request, bearer: AccessToken, named: LoginToken | None, scope: Scope
+        self,
+        request: Request,
+        bearer: AccessToken,
+        named: LoginToken | None,
+        proof: LoginToken,
+        scope: Scope,
     ) -> None:
         """End what is asked for, and tell Django."""
-        proof = named if named and isinstance(self.bearer, TokenExpired) else bearer
         self.sid = (named or proof).sid
         session = _browser_login(request)
         result = services.log_out(

@@ -17,9 +17,12 @@ from rest_framework.response import Response
 from accounts import audit, services
 from accounts.api.contracts import timestamp
 from accounts.api.views.base import ContractView
+from accounts.api.views.logout import is_within_alone
+from accounts.conf import conf
 from accounts.logins import live_logins
 from accounts.models import Session, User
 from accounts.pages.names import device_name
+from accounts.ratelimit import rate_limit
 from accounts.services import Cause
 from accounts.tokens import AccessToken
 
@@ -64,6 +67,16 @@ class SessionView(ContractView):
     sid: uuid.UUID | None = None
     user_id: str | None = None
 
+    def rate_key(self, request: Request) -> str:
+        """Return the user as a key, as it is one at ``logout``."""
+        return f"user:{cast('AccessToken', request.auth).user_id}"
+
+    def may_leave(self, request: Request) -> bool:
+        """Whether a login ends itself, as at ``logout``."""
+        token = cast("AccessToken", request.auth)
+        return self.kwargs["sid"] == str(token.sid) or is_within_alone(request, token)
+
+    @rate_limit("logout", rate=lambda: conf.logout_rate, key=rate_key, unless=may_leave)
     def delete(self, request: Request, sid: str) -> Response:
         """End it. An id that is unknown, or somebody else's, is not found."""
         token = cast("AccessToken", request.auth)

@@ -22,13 +22,8 @@ from accounts.api.serializers import (
 )
 from accounts.api.views.base import ContractView, Refused, validated
 from accounts.authentication import after_end_event
-from accounts.exceptions import (
-    NotReauthenticable,
-    TokenError,
-    TokenExpired,
-    TokenReused,
-    TokenRevoked,
-)
+from accounts.clients import is_foreign_form
+from accounts.exceptions import TokenError, TokenExpired, TokenReused, TokenRevoked
 from accounts.models import User
 from accounts.tokens import AccessToken
 
@@ -47,11 +42,15 @@ class TokenView(ContractView):
     parser_classes = (JSONParser, FormParser)
 
     event = audit.Event.LOGIN_FAIL
+    user: User | None = None
+    """Who has logged in."""
     user_id: str | None = None
     session_id: object = None
 
     def post(self, request: Request) -> Response:
         """Issue tokens."""
+        if is_foreign_form(request._request):
+            raise OAuthError("A form of another site is not taken", "invalid_request")
         body: Mapping[str, object] = request.data  # type: ignore[assignment] # our parsers see to it
         grant = body.get("grant_type")
         if not isinstance(grant, str) or not grant:
@@ -64,7 +63,7 @@ class TokenView(ContractView):
             raise OAuthError("Use password or refresh_token", "unsupported_grant_type")
         self.user_id, self.session_id = pair.refresh.user_id, pair.refresh.sid
         self.reason = grant
-        return Response(
+        response = Response(
             {
                 "access_token": str(pair.access),
                 "refresh_token": str(pair.refresh),
@@ -72,6 +71,9 @@ class TokenView(ContractView):
                 "expires_in": pair.access["exp"] - datetime_to_epoch(pair.refresh.current_time),
             }
         )
+        if self.user is not None:
+            passwords.remember_device(request._request, response, self.user)
+        return response
 
     def error_body(self, exc: Exception, status: int) -> contracts.Body:
         """Answer 400 as RFC 6749 has it, in either contract and, as it requires, in ASCII."""
@@ -101,7 +103,7 @@ class TokenView(ContractView):
             pair = services.log_in(user=user, client=self.client)
         except TokenRevoked as error:  # gone or deactivated while the password was checked
             raise OAuthError("Wrong credentials", "invalid_grant") from error
-        self.event = audit.Event.LOGIN_SUCCESS
+        self.event, self.user = audit.Event.LOGIN_SUCCESS, user
         # What a receiver does wrong is its own affair, for the login has begun.
         user_logged_in.send_robust(sender=type(user), request=request._request, user=user)
         return pair
@@ -140,15 +142,15 @@ class ReauthenticateView(ContractView):
         """Check the password, and mark this login."""
         token = self.token = cast("AccessToken", request.auth)
         password = validated(ReauthenticationSerializer, request)["password"]
+        if token.session is None:
+            raise Refused(400, contracts.NOT_REAUTHENTICABLE, "not_reauthenticable")
         claimed = cast("User", request.user)
-        user = passwords.confirm(request._request, user=claimed, password=password)
+        user = passwords.confirm(
+            request._request, user=claimed, session=token.session, password=password
+        )
         if user is None:
             raise Refused(400, contracts.WRONG_PASSWORD, "wrong_password")
-        try:
-            services.reauthenticate(session=token.session, user=user)
-        except NotReauthenticable as error:
-            message = contracts.NOT_REAUTHENTICABLE
-            raise Refused(400, message, "not_reauthenticable") from error
+        services.reauthenticate(session=token.session, user=user)
         self.reason = "password"
         return self.success(contracts.REAUTHENTICATED)
 

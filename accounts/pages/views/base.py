@@ -27,7 +27,7 @@ from accounts.exceptions import TokenRevoked
 from accounts.models import Session, SessionQuerySet, User
 from accounts.pages import policy
 from accounts.pages.devices import Device
-from accounts.pages.forms import LimitedMixin, PasswordForm
+from accounts.pages.forms import PasswordForm, show_limit
 from accounts.pages.notices import leave_notice, take_notices
 from accounts.sessions import SessionStore, current_session
 
@@ -92,10 +92,7 @@ class PasswordMixin(PageMixin, FormMixin):  # type: ignore[type-arg] # not gener
     def form_invalid(self, form: Any) -> HttpResponse:
         """Show what is wrong, and when to try again."""
         response = super().form_invalid(form)
-        limited: LimitedMixin = form
-        response.status_code = limited.status
-        if limited.retry_after is not None:
-            response.headers["Retry-After"] = str(limited.retry_after)
+        if show_limit(form, response):
             self.log(audit.Event.RATE_LIMIT_EXCEEDED, action="password", status=429)
         return response
 

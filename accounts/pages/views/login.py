@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, RedirectURLMixin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -12,6 +13,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.generic import FormView, TemplateView
 
+from accounts import passwords
 from accounts.pages.forms import LoginForm, PasswordForm
 from accounts.pages.views.base import MemberMixin, PageMixin, PasswordMixin, after_logout, leave
 
@@ -23,6 +25,12 @@ class LoginPage(PasswordMixin, LoginView):
     authentication_form = LoginForm
     template_name = "drf_logout/login.html"
     redirect_authenticated_user = True
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        """Log in, and remember the device."""
+        response = super().form_valid(form)
+        passwords.remember_device(self.request, response, form.get_user())
+        return response
 
 
 @method_decorator(login_not_required, name="dispatch")
