@@ -11,7 +11,7 @@ class AdminConfig(admin.AdminConfig):
     """Django's admin, its passwords tried within the limits on guessing."""
 
     default = False
-    default_site = "accounts.admin.site.AdminSite"
+    default_site = "accounts.pages.admin.AdminSite"
 
 
 class AccountsConfig(AppConfig):

@@ -79,7 +79,7 @@ def check_adoption(
         what = f"Passwords are tried without limit at the admin site {site.name!r}."
         hint = (
             "Put 'accounts.apps.AdminConfig' in the place of 'django.contrib.admin' in "
-            "INSTALLED_APPS, or let your site inherit from accounts.admin.site.AdminSite."
+            "INSTALLED_APPS, or let your site inherit from accounts.pages.admin.AdminSite."
         )
         messages.append(_told(Warning, "W008", what, hint))
     if not settings.USE_I18N:
