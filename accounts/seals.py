@@ -24,18 +24,16 @@ with an id of its range was not there when it was made: it reads as inserted.
 What it covers
 ==============
 
-Every column of an entry, those that come later too; null counts as empty. ``user`` and ``actor``
-become null when their account is deleted, and nothing can tell that from an UPDATE by hand. So the
-seal keeps what they were. An entry that names another account now reads as changed, and so does
-one that names none while that account is there. One that names none and whose account is gone fits.
-(An account that comes back with the key of a deleted one makes its old entries read as changed.)
+Every column of an entry, those that come later too; null counts as empty. An entry keeps the key
+and the name of its user, and of whoever acted for them, when their accounts are deleted. (To an
+account that comes back with the key of a deleted one its entries lead again, under the old name.)
 
 What it cannot show
 ===================
 
 - What was changed, removed or made up before it was sealed, for that is sealed as it is.
-  PostgreSQL's trigger guards that minute (migration 0002), and ``verify_audit`` fails where an
-  entry is older than an hour and has no seal.
+  PostgreSQL guards that minute (migration 0002), and ``verify_audit`` fails where an entry is older
+  than an hour and has no seal.
 - The work of somebody who has ``SECRET_KEY``, or one of the fallbacks.
 - That an older copy of it all was put back, or the newest seal of an earlier time with its nonce
   and nothing after it; that the record was emptied, seals and all. Each seal is a line of the
@@ -56,11 +54,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.db import IntegrityError, OperationalError, connections, transaction
 from django.db.models import Max, Min, QuerySet
 from django.utils import timezone
@@ -81,12 +77,10 @@ PAUSE: Final = 0.05
 PAUSES: Final = 1_200
 """How many seconds pass before it is asked again who writes, and how often: a minute in all."""
 
-_LINKS: Final = ("user_id", "actor_id")
-_APART: Final = {"_state", "links", "digest", *_LINKS}
-"""What is not among that which a row says: it is covered in another way."""
+_APART: Final = {"_state", "digest"}
+"""What is not among that which a row says."""
 
 Row = dict[str, Any]  # Any: a value of any column
-Links = list[list[str | None]]
 
 
 class Kind(StrEnum):
@@ -176,7 +170,7 @@ def _wait_for_writers() -> None:
 
 def _append(before: AuditSeal, rows: Sequence[Row], *, oldest: int) -> AuditSeal | None:
     """Seal these entries after that seal; None if somebody else has sealed after it."""
-    now, nonce, links = timezone.now(), secrets.token_hex(16), [_links(row) for row in rows]
+    now, nonce = timezone.now(), secrets.token_hex(16)
     made = AuditSeal(
         number=before.number + 1,
         oldest=oldest,
@@ -185,8 +179,7 @@ def _append(before: AuditSeal, rows: Sequence[Row], *, oldest: int) -> AuditSeal
         entries=len(rows),
         # None is later than its seal, whatever the clock of its process said.
         latest=min([now, max(row["occurred_at"] for row in rows)]) if rows else now,
-        links=links,
-        contents=_contents(links, rows),
+        contents=_contents(rows),
         previous=_hash(_said(vars(before))),
         nonce=_hash(nonce),
     )
@@ -253,7 +246,7 @@ def _allow_deletion(state: str) -> None:
     """Tell PostgreSQL, which guards the record (migration 0002), if this transaction prunes it."""
     if connections[database()].vendor == "postgresql":
         with connections[database()].cursor() as cursor:
-            cursor.execute("SELECT set_config('drf_logout.pruning', %s, true)", [state])
+            cursor.execute("SELECT set_config('drf_logout.maintenance', %s, true)", [state])
 
 
 # Verifying
@@ -295,41 +288,29 @@ def _check(seal: AuditSeal, before: AuditSeal) -> Page:
 
 
 def _compare(seal: AuditSeal, rows: Sequence[Row]) -> Kind | None:
+    if len(rows) != seal.entries:
+        kind = Kind.INSERTED if len(rows) > seal.entries else Kind.REMOVED
+    elif _contents(rows) != seal.contents:
+        kind = Kind.CHANGED
+    else:
+        return None
     # Asked after its entries: a seal that is gone now was pruned, and they with it.
-    for links in _seals().filter(pk=seal.pk).values_list("links", flat=True):
-        if len(rows) != seal.entries:
-            return Kind.INSERTED if len(rows) > seal.entries else Kind.REMOVED
-        if _contents(links, rows) != seal.contents or _names_others(links, rows):
-            return Kind.CHANGED
-    return None
-
-
-def _names_others(links: Links, rows: Sequence[Row]) -> bool:
-    """Whether an entry names another account than it did, or none where that is still there."""
-    pairs = zip(chain(*links), chain(*map(_links, rows)), strict=True)
-    changed = {(then, now) for then, now in pairs if then != now}
-    gone = [then for then, now in changed if then is not None and now is None]
-    accounts = get_user_model()._base_manager.using(database())  # noqa: SLF001 - as documented
-    return len(gone) < len(changed) or accounts.filter(pk__in=gone).exists()
+    return kind if _seals().filter(pk=seal.pk).exists() else None
 
 
 # What is covered
 
 
 def _seals() -> QuerySet[AuditSeal]:
-    return AuditSeal.objects.using(database()).defer("links")
+    return AuditSeal.objects.using(database())
 
 
 def _read(after: int, until: int) -> QuerySet[LogoutEvent, Any]:  # Any: of ``Row``
     return entries().filter(pk__gt=after, pk__lte=until).order_by("pk").values()
 
 
-def _links(row: Row) -> list[str | None]:
-    return [None if row[name] is None else str(row[name]) for name in _LINKS]
-
-
-def _contents(links: Links, rows: Sequence[Row]) -> str:
-    return _hash("\n".join([json.dumps(links), *map(_said, rows)]))
+def _contents(rows: Sequence[Row]) -> str:
+    return _hash("\n".join(map(_said, rows)))
 
 
 def _said(row: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ A pytest plugin. On PostgreSQL each process of a run has a copy of one template.
 from __future__ import annotations
 
 import fcntl
+from contextlib import contextmanager
 
 import pytest
 from django.db import connection, connections, transaction
@@ -55,12 +56,23 @@ def _quick_flush():
         yield
 
 
+@contextmanager
+def maintenance():
+    """Let PostgreSQL take entries of any time and with any id, as from who restores a backup."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL drf_logout.maintenance = 'on'")
+        yield
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL drf_logout.maintenance = 'off'")
+
+
 def _empty(case: TransactionTestCase) -> None:
     for alias in case._databases_names(include_mirrors=False):
         tables = connections[alias].introspection.django_table_names(only_existing=True)
         # References are checked at the end of the transaction.
         with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
             if connections[alias].vendor == "postgresql":
-                cursor.execute("SET LOCAL drf_logout.pruning = 'on'")
+                cursor.execute("SET LOCAL drf_logout.maintenance = 'on'")
             for table in {*tables} - LASTING:
                 cursor.execute(f"DELETE FROM {connections[alias].ops.quote_name(table)}")

@@ -32,7 +32,7 @@ from accounts.models import LogoutEvent, Session
 from accounts.signals import login_ended
 from tests.host import PATIENCE, ROOT
 from tests.test_pruning import HOUR, ago, begin_anew, outstanding, sessions
-from tests.test_seals import ANY_ROW, Open, behind, checked, record, seal
+from tests.test_seals import ANY_ROW, Open, behind, checked, put, record, seal
 
 
 def run(*arguments, **options):
@@ -75,7 +75,7 @@ def litter(transactional_db, settings):
     begin_anew()
     sessions(2_500, expire_date=ago(HOUR))
     outstanding(2_500, expires_at=ago(HOUR))
-    record(7, occurred_at=ago(2 * HOUR))
+    put(7, occurred_at=ago(2 * HOUR))
 
 
 def left():
@@ -259,7 +259,7 @@ def test_verifying_lists_what_it_found_and_fails(sealed):
     first, second, third, fourth, fifth = sealed
     behind(f"{ANY_ROW} username = 'eve' WHERE id = %s", first.pk)
     behind("DELETE FROM drf_logout_auditseal WHERE number = 3")
-    record(1, id=-7)
+    put(1, id=-7)
     behind(f"{ANY_ROW} occurred_at = %s WHERE id = %s", ago(2 * HOUR), fifth.pk)
     text, error = verify()
     assert text.splitlines() == [

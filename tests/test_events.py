@@ -754,20 +754,36 @@ def deleted_by_the_admins_action(user, admin):
 def test_a_deleted_user_is_out_everywhere_and_stays_on_record_by_name(
     user, admin, tablet, phone, plain, announced, delete
 ):
+    key = user.pk
     delete(user, admin)
 
-    assert not User.objects.filter(pk=user.pk).exists()
+    assert not User.objects.filter(pk=key).exists()
     event = LogoutEvent.objects.get(reason=Reason.USER_DELETED)
-    assert (event.user, event.username, event.initiator) == (None, "ana", "policy")
+    assert (event.user, event.user_id, event.username) == (None, key, "ana")
+    assert event.initiator == "policy"
     assert event.sessions_ended == 2
     assert announced == [(event.pk, False)]
-    assert not Session.objects.filter(user=user.pk).exists()
-    assert not TokenVersion.objects.filter(user=user.pk).exists()
+    assert not Session.objects.filter(user=key).exists()
+    assert not TokenVersion.objects.filter(user=key).exists()
     assert not stock_takes(plain)
     assert not stock_takes(phone.refresh)
     assert not tablet.is_in
     assert asked(phone).status_code == 401
     assert refreshed(phone).status_code == 400
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_hears_of_a_deleted_user_is_given_the_key_and_no_user(user, phone):
+    heard, key = [], user.pk
+
+    def listen(event, **kwargs):
+        heard.append((event.user, event.user_id))
+
+    login_ended.connect(listen)
+    user.delete()
+    login_ended.disconnect(listen)
+
+    assert heard == [(None, key)]
 
 
 def test_users_who_are_deleted_together_are_each_on_record(user, stranger, phone, device):

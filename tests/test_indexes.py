@@ -21,6 +21,7 @@ from accounts.models import LogoutEvent, Session
 from accounts.models.indexes import TimeIndex
 from accounts.services import Cause, Scope, pruning
 from accounts.tokens import decode_refresh
+from tests.database import maintenance
 from tests.http import PASSWORD
 
 ROWS = 20_000
@@ -37,10 +38,12 @@ SELECT md5(n::text), '', now() + interval '14 days', md5(n::text)::uuid, 1000000
     now() - n * interval '1 minute', now(), '10.0.0.0'::inet + n, 'Phone/1', md5('jti' || n), ''
 FROM generate_series(1, {rows}) AS n;
 
-INSERT INTO drf_logout_logoutevent (occurred_at, user_id, username, initiator, reason, scope,
-    session_id, token_jti, sessions_ended, tokens_revoked, ip_address, user_agent, request_id)
-SELECT now() - ({rows} - n) * interval '10 minutes', 1000000 + n, 'user' || n, 'user', 'logout',
-    'session', md5(n::text)::uuid, '', 1, 1, '10.0.0.0'::inet + n, 'Phone/1', ''
+INSERT INTO drf_logout_logoutevent (occurred_at, user_id, username, actor_name, initiator,
+    reason, scope, session_id, token_jti, sessions_ended, tokens_revoked, ip_address, user_agent,
+    request_id)
+SELECT now() - ({rows} - n) * interval '10 minutes', 1000000 + n, 'user' || n,
+    CASE WHEN n % 10 = 0 THEN 'clerk' || n ELSE '' END, 'user', 'logout', 'session',
+    md5(n::text)::uuid, '', 1, 1, '10.0.0.0'::inet + n, 'Phone/1', ''
 FROM generate_series(1, {rows}) AS n;
 
 INSERT INTO token_blacklist_outstandingtoken (user_id, jti, token, created_at, expires_at)
@@ -68,7 +71,7 @@ LOGINS = "/admin/drf_logout/session/"
 @pytest.fixture
 def crowd(ana):
     """Twenty thousand logins of others, and as many entries of the record."""
-    with connection.cursor() as cursor:
+    with maintenance(), connection.cursor() as cursor:
         cursor.execute(FILL.format(rows=ROWS))
 
 
@@ -173,6 +176,7 @@ PAGES = [
     (EVENTS, {}),
     (EVENTS, {"o": "0"}),
     (EVENTS, {"q": "user1234"}),
+    (EVENTS, {"q": "clerk1230"}),
     (EVENTS, {"q": "10.0.4.210"}),
     (EVENTS, {"q": str(uuid.UUID(int=7))}),
     (EVENTS, {"scope__exact": "session"}),

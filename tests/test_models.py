@@ -231,11 +231,47 @@ def test_events_can_be_recorded_together(user):
 
 
 @pytest.mark.usefixtures("event")
-def test_the_record_outlives_the_account_with_its_name(user):
+def test_the_record_outlives_the_account_with_its_name_and_its_key(user):
+    before = LogoutEvent.objects.values().get()
+
     user.delete()
 
-    kept = LogoutEvent.objects.get()
-    assert (kept.user, kept.actor, kept.username) == (None, None, "ana")
+    assert LogoutEvent.objects.values().get() == before
+    assert (before["user_id"], before["username"]) == (before["actor_id"], "ana")
+
+
+READ = {
+    "get": lambda events: events.get(),
+    "select_related": lambda events: events.select_related("user", "actor").get(),
+    "prefetch_related": lambda events: events.prefetch_related("user", "actor").get(),
+    "only": lambda events: events.only("username").get(),
+}
+
+
+@pytest.mark.usefixtures("event")
+@pytest.mark.parametrize("how", READ)
+def test_an_entry_leads_to_its_accounts_and_to_none_once_they_are_deleted(user, how):
+    kept = READ[how](LogoutEvent.objects)
+    assert (kept.user, kept.actor) == (user, user)
+
+    user.delete()
+
+    kept = READ[how](LogoutEvent.objects)
+    assert (kept.user, kept.actor) == (None, None)
+    assert kept.user_id is not None
+    kept.refresh_from_db()
+    assert kept.user is None
+
+
+@pytest.mark.usefixtures("event")
+def test_entries_are_found_by_an_account_and_by_what_it_is(user):
+    assert LogoutEvent.objects.filter(user=user, user__username="ana").exists()
+    key = user.pk
+
+    user.delete()
+
+    assert LogoutEvent.objects.filter(user=key).exists()
+    assert not LogoutEvent.objects.filter(user__username="ana").exists()
 
 
 @pytest.mark.usefixtures("event")

@@ -272,12 +272,13 @@ def test_a_login_that_a_rule_ends_is_in_the_log(user, phone, security_log, reaso
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_end_of_a_deleted_users_logins_is_in_the_log_without_an_id(user, phone, security_log):
+def test_the_end_of_a_deleted_users_logins_is_in_the_log_with_their_id(user, phone, security_log):
+    key = user.pk
     user.delete()
 
     [line] = security_log()
     assert (line["event"], line["reason"]) == ("session_logout", "user_deleted")
-    assert (line["user"], line["session"]) == (None, None)
+    assert (line["user"], line["session"]) == (str(key), None)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1137,9 +1137,10 @@ def test_everything_of_a_user_ends_and_nothing_of_another(
     assert (result.sessions_ended, result.tokens_revoked) == (2, 2)
     event = LogoutEvent.objects.get()
     assert result.events == (event,)
-    assert (event.user, event.actor, event.scope, event.session_id) == (
+    assert (event.user, event.actor, event.actor_name, event.scope, event.session_id) == (
         user,
         admin_user,
+        "admin",
         "global",
         None,
     )
@@ -1152,7 +1153,8 @@ def test_everything_of_a_user_ends_and_nothing_of_another(
 def test_a_user_who_ends_their_own_logins_is_no_actor(user, phone):
     services.end_all(user=user, cause=Cause(actor=user))
 
-    assert LogoutEvent.objects.get().actor is None
+    event = LogoutEvent.objects.get()
+    assert (event.actor, event.actor_name) == (None, "")
 
 
 def deactivate(user):

@@ -21,6 +21,7 @@ from accounts import services
 from accounts.clients import ClientInfo
 from accounts.models import LogoutEvent, Session
 from tests.conftest import PASSWORD
+from tests.database import maintenance
 
 # Outside of a test's own transaction, as in a served project.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -428,20 +429,21 @@ def test_the_admin_list_is_the_same_for_1_event_and_for_1_000(user, admin_client
         return statements(lambda: admin_client.get("/admin/drf_logout/logoutevent/"))
 
     def record(count: int) -> None:
-        LogoutEvent.objects.bulk_create(
-            LogoutEvent(
-                occurred_at=now - timedelta(hours=number),
-                user=user,
-                username=user.get_username(),
-                actor=user,
-                initiator=LogoutEvent.Initiator.USER,
-                reason=LogoutEvent.Reason.LOGOUT,
-                scope=LogoutEvent.Scope.SESSION,
-                sessions_ended=1,
-                tokens_revoked=2,
+        with maintenance():
+            LogoutEvent.objects.bulk_create(
+                LogoutEvent(
+                    occurred_at=now - timedelta(hours=number),
+                    user=user,
+                    username=user.get_username(),
+                    actor=user,
+                    initiator=LogoutEvent.Initiator.USER,
+                    reason=LogoutEvent.Reason.LOGOUT,
+                    scope=LogoutEvent.Scope.SESSION,
+                    sessions_ended=1,
+                    tokens_revoked=2,
+                )
+                for number in range(count)
             )
-            for number in range(count)
-        )
 
     record(1)
     one = page()

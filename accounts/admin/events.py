@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.db.models import Max, Min, QuerySet
+from django.db.models import Max, Min, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
@@ -79,6 +79,7 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
         "scope",
         "reason",
         "initiator",
+        "actor_name",
         "logins",
         "tokens",
         "ip_address",
@@ -140,13 +141,14 @@ class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generi
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[LogoutEvent], search_term: str
     ) -> tuple[QuerySet[LogoutEvent], bool]:
-        """Look a term up in the one indexed column that it fits."""
+        """Look a term up in the one indexed column that it fits, or in both of names."""
         term = search_term.strip()
-        return (
-            queryset.filter(matching(term, session="session_id", username="username"))
-            if term
-            else queryset
-        ), False
+        if not term:
+            return queryset, False
+        acted_on = matching(term, session="session_id", username="username")
+        acted = matching(term, session="session_id", username="actor_name")
+        # Not empty: so PostgreSQL knows that an index without empty names will do.
+        return queryset.filter(acted_on | acted & Q(actor_name__gt="")), False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

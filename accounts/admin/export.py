@@ -30,6 +30,7 @@ COLUMNS: Final = (
     "user_id",
     "username",
     "actor_id",
+    "actor_name",
     "initiator",
     "reason",
     "scope",

@@ -10,6 +10,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
+import accounts.models.event
 import accounts.models.indexes
 
 
@@ -37,7 +38,6 @@ class Migration(migrations.Migration):
                 ("last", models.BigIntegerField()),
                 ("entries", models.PositiveIntegerField()),
                 ("latest", models.DateTimeField()),
-                ("links", models.JSONField()),
                 ("contents", models.CharField(max_length=64)),
                 ("previous", models.CharField(max_length=64)),
                 ("nonce", models.CharField(max_length=64)),
@@ -86,6 +86,10 @@ class Migration(migrations.Migration):
                     models.DateTimeField(default=django.utils.timezone.now, verbose_name="time"),
                 ),
                 ("username", models.CharField(max_length=254, verbose_name="username")),
+                (
+                    "actor_name",
+                    models.CharField(blank=True, max_length=254, verbose_name="actor's name"),
+                ),
                 (
                     "initiator",
                     models.CharField(
@@ -160,10 +164,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "actor",
-                    models.ForeignKey(
+                    accounts.models.event.AccountKey(
+                        db_constraint=False,
                         db_index=False,
                         null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="actor",
@@ -171,9 +176,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "user",
-                    models.ForeignKey(
+                    accounts.models.event.AccountKey(
+                        db_constraint=False,
+                        db_index=False,
                         null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="user",
@@ -195,9 +202,10 @@ class Migration(migrations.Migration):
                         opclasses=["varchar_pattern_ops"],
                     ),
                     models.Index(
-                        condition=models.Q(("actor__isnull", False)),
-                        fields=["actor"],
+                        condition=models.Q(("actor_name__gt", "")),
+                        fields=["actor_name"],
                         name="drf_logout_event_actor",
+                        opclasses=["varchar_pattern_ops"],
                     ),
                 ],
             },

@@ -7,15 +7,36 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.clients import USER_AGENT_MAX_LENGTH
 from accounts.exceptions import AppendOnly
 from accounts.models.indexes import TimeIndex
+from accounts.models.user import User
 
 USERNAME_MAX_LENGTH: Final = 254
 """Of a name on record, as of an e-mail address; a longer one is cut."""
+
+
+class AccountIfAny(ForwardManyToOneDescriptor):  # type: ignore[type-arg] # not generic at run time
+    """The account of a key; None once it is deleted."""
+
+    def get_object(self, instance: models.Model) -> Any:  # Any: the host's user
+        """Return it, if there is one; Django's own raises ``DoesNotExist``."""
+        accounts = self.get_queryset(instance=instance)
+        return accounts.filter(self.field.get_reverse_related_filter(instance)).first()
+
+
+class AccountKey(models.ForeignKey[User | None, User | None]):
+    """The key of an account, which outlives it: no constraint, and nothing to do when it goes."""
+
+    forward_related_accessor_class = AccountIfAny
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: Django's own arguments
+        free = {"on_delete": models.DO_NOTHING, "db_constraint": False, "db_index": False}
+        super().__init__(*args, **kwargs | free | {"null": True, "related_name": "+"})
 
 
 class LogoutEventQuerySet(models.QuerySet["LogoutEvent"]):
@@ -73,22 +94,10 @@ class LogoutEvent(models.Model):
         ADMINISTRATIVE = "administrative", _("ended by an administrator")
 
     occurred_at = models.DateTimeField(_("time"), default=timezone.now)
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.SET_NULL,
-        null=True,
-        related_name="+",
-        verbose_name=_("user"),
-    )
+    user = AccountKey(settings.AUTH_USER_MODEL, verbose_name=_("user"))
     username = models.CharField(_("username"), max_length=USERNAME_MAX_LENGTH)
-    actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.SET_NULL,
-        null=True,
-        db_index=False,
-        related_name="+",
-        verbose_name=_("actor"),
-    )
+    actor = AccountKey(settings.AUTH_USER_MODEL, verbose_name=_("actor"))
+    actor_name = models.CharField(_("actor's name"), max_length=USERNAME_MAX_LENGTH, blank=True)
     initiator = models.CharField(_("initiator"), max_length=6, choices=Initiator)
     reason = models.CharField(_("reason"), max_length=32, choices=Reason)
     scope = models.CharField(_("scope"), max_length=14, choices=Scope)
@@ -105,7 +114,7 @@ class LogoutEvent(models.Model):
         verbose_name = _("logout event")
         verbose_name_plural = _("logout events")
         # The key is the order of the admin's list and of the exported file. ``session_id`` and
-        # ``ip_address`` have theirs for the admin's search, ``user`` for when a user is deleted.
+        # ``ip_address`` have theirs for the admin's search.
         indexes = [
             # A period: of the chart, of the admin's list, and what is too old to be kept.
             TimeIndex(
@@ -115,9 +124,12 @@ class LogoutEvent(models.Model):
             models.Index(
                 fields=["username"], opclasses=["varchar_pattern_ops"], name="drf_logout_event_user"
             ),
-            # Whom a deleted user acted for; few events have an actor.
+            # The same of who acted for a user; few events name one.
             models.Index(
-                fields=["actor"], condition=Q(actor__isnull=False), name="drf_logout_event_actor"
+                fields=["actor_name"],
+                condition=Q(actor_name__gt=""),
+                opclasses=["varchar_pattern_ops"],
+                name="drf_logout_event_actor",
             ),
         ]
 

@@ -9,10 +9,10 @@ class AuditSeal(models.Model):
     """The seal of the entries of a range of ids, and of the seal before it; see ``accounts.seals``.
 
     The range is the ids above ``after`` up to ``last``, with so many ``entries``, none of them
-    later than ``latest``; ``contents`` is the hash of what they say and ``links`` are the accounts
-    that they name. The seals from number ``oldest`` on have to be there. ``nonce`` is a random
-    value in the newest seal and its hash in the others; ``previous`` is the hash of the seal before
-    as it was found. ``digest`` covers all of this.
+    later than ``latest``; ``contents`` is the hash of what they say. The seals from number
+    ``oldest`` on have to be there. ``nonce`` is a random value in the newest seal and its hash in
+    the others; ``previous`` is the hash of the seal before as it was found. ``digest`` covers all
+    of this.
     """
 
     number = models.PositiveBigIntegerField(primary_key=True)
@@ -21,7 +21,6 @@ class AuditSeal(models.Model):
     last = models.BigIntegerField()
     entries = models.PositiveIntegerField()
     latest = models.DateTimeField()
-    links = models.JSONField()
     contents = models.CharField(max_length=64)
     previous = models.CharField(max_length=64)
     nonce = models.CharField(max_length=64)

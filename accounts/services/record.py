@@ -52,6 +52,7 @@ def compose(*, cause: Cause, scope: Scope, device: ClientInfo | None = None) -> 
     client = cause.client or device or ClientInfo()
     return LogoutEvent(
         actor=cause.actor,
+        actor_name=_name(cause.actor) if cause.actor else "",
         initiator=cause.initiator,
         reason=cause.reason,
         scope=scope,
@@ -108,11 +109,17 @@ def announce(events: Iterable[LogoutEvent]) -> LogoutResult:
 
 def _record(events: Sequence[tuple[User, LogoutEvent]]) -> LogoutResult:
     for user, event in events:
-        # One who is about to be deleted stays on record by name, which need not be text.
-        event.user = None if event.reason == Reason.USER_DELETED else user
-        event.username = str(user.get_username())[:USERNAME_MAX_LENGTH]
+        if event.reason == Reason.USER_DELETED:
+            event.user_id = user.pk  # There is no user by the time that receivers ask.
+        else:
+            event.user = user
+        event.username = _name(user)
         if event.actor == user:
-            event.actor = None
+            event.actor, event.actor_name = None, ""
     # Not by save(), whose signals the one statement of a usual logout does not send either.
     rows = [event for _, event in events]
     return announce(LogoutEvent.objects.using(database()).bulk_create(rows))
+
+
+def _name(user: User) -> str:
+    return str(user.get_username())[:USERNAME_MAX_LENGTH]  # which need not be text

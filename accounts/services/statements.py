@@ -151,7 +151,7 @@ TABLES: Final = {
 
 _SAID: Final = (
     *("occurred_at", "initiator", "reason", "scope", "session_id", "token_jti"),
-    *("sessions_ended", "user_agent", "request_id", "ip_address"),
+    *("actor_name", "sessions_ended", "user_agent", "request_id", "ip_address"),
 )
 _VALUES: Final = ", ".join(f"%({name})s" for name in _SAID)
 

@@ -52,10 +52,11 @@ FROM generate_series(%(first)s::int, %(last)s::int) AS n
 """
 
 _EVENTS = """
-INSERT INTO drf_logout_logoutevent (occurred_at, user_id, username, initiator, reason, scope,
-    session_id, token_jti, sessions_ended, tokens_revoked, ip_address, user_agent, request_id)
+INSERT INTO drf_logout_logoutevent (occurred_at, user_id, username, actor_name, initiator,
+    reason, scope, session_id, token_jti, sessions_ended, tokens_revoked, ip_address, user_agent,
+    request_id)
 SELECT now() - (%(rows)s::int - n) * interval '30 days' / %(rows)s::int, 1001 + n %% %(users)s::int,
-    'user' || 1 + n %% %(users)s::int, 'user', 'logout', 'session', gen_random_uuid(),
+    'user' || 1 + n %% %(users)s::int, '', 'user', 'logout', 'session', gen_random_uuid(),
     md5('jti' || n), 1, 2, '10.0.0.0'::inet + n, %(agent)s, gen_random_uuid()::text
 FROM generate_series(%(first)s::int, %(last)s::int) AS n
 """

@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 
 from accounts.models import LogoutEvent
+from tests.database import maintenance
 
 
 @pytest.fixture
@@ -22,7 +23,8 @@ def record():
             "sessions_ended": 1,
             "tokens_revoked": 2,
         } | columns
-        return LogoutEvent.objects.create(**columns)
+        with maintenance():
+            return LogoutEvent.objects.create(**columns)
 
     return create
 

@@ -183,6 +183,19 @@ def test_the_list_is_searched(found, record, term, names):
     assert found(q=term) == names
 
 
+def test_whoever_acted_is_shown_and_found_by_name_when_they_are_gone(
+    admin_client, found, record, user, stranger
+):
+    event = record(user=user, actor=stranger, actor_name="eve", initiator="admin")
+    record(username="evelyn")
+    stranger.delete()
+
+    assert found(q="Eve") == ["evelyn", "ana"]
+    assert found(q="eve", initiator__exact="admin") == ["ana"]
+    for path in (LIST, reverse("admin:drf_logout_logoutevent_change", args=[event.pk])):
+        assert "eve<" in admin_client.get(path).content.decode()
+
+
 # Dates
 
 
@@ -290,7 +303,7 @@ def test_a_deleted_user_stays_on_record_by_name(admin_client, user, phone, devic
     assert not get_user_model().objects.filter(pk=user.pk).exists()
     assert not Session.objects.filter(kind="token").exists()
     recorded = LogoutEvent.objects.order_by("id").values_list("user", "username", "reason")
-    assert list(recorded) == [(None, "ana", "logout"), (None, "ana", "user_deleted")]
+    assert list(recorded) == [(user.pk, "ana", "logout"), (user.pk, "ana", "user_deleted")]
     assert "ana" in admin_client.get(LIST).content.decode()
 
 

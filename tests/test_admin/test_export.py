@@ -42,14 +42,12 @@ def exported(admin_client):
 
 
 @pytest.fixture
-def many(monkeypatch):
+def many(monkeypatch, record):
     """Seven events, three of them of one moment, read two at a time."""
     monkeypatch.setattr(export, "BATCH", 2)
     for number in range(7):
         moment = MOMENT - timedelta(seconds=0 if number < 3 else number)
-        LogoutEvent.objects.create(
-            username=f"user{number}", occurred_at=moment, sessions_ended=1, tokens_revoked=1
-        )
+        record(username=f"user{number}", occurred_at=moment)
 
 
 # What is in the file
@@ -61,6 +59,7 @@ def test_a_row_has_everything_that_is_on_record(exported, record, user, stranger
         occurred_at=MOMENT,
         user=user,
         actor=stranger,
+        actor_name="eve",
         initiator="admin",
         reason="administrative",
         session_id=uuid.UUID(int=7),
@@ -78,6 +77,7 @@ def test_a_row_has_everything_that_is_on_record(exported, record, user, stranger
         "user_id": user.pk,
         "username": "ana",
         "actor_id": stranger.pk,
+        "actor_name": "eve",
         "initiator": "admin",
         "reason": "administrative",
         "scope": "session",
