@@ -14,7 +14,7 @@ from django.db.models import F
 from django.utils import translation
 from hypothesis import HealthCheck, settings
 
-from accounts import ratelimit, services
+from accounts import audit, ratelimit, services
 from accounts.clients import ClientInfo
 from accounts.conf import conf
 from accounts.models import Session
@@ -40,10 +40,11 @@ pytest_plugins = ["tests.chromium", "tests.database", "tests.servers"]
 
 
 @pytest.fixture(autouse=True)
-def _fresh_rate_limits(monkeypatch):
+def _fresh_memory(monkeypatch):
     cache.clear()
     monkeypatch.setattr(ratelimit, "_outage", Outage())
     monkeypatch.setattr(ratelimit, "_budget", Budget())
+    monkeypatch.setattr(audit, "_told", set())
 
 
 @pytest.fixture(autouse=True)

@@ -61,9 +61,10 @@ class Host:
         self._call("-m", "django", "startproject", "host", str(folder))
         adopted_settings, adopted_urls = adoption_lines()
         with (folder / "host" / "settings.py").open("a") as file:
-            file.write("\nSTOCK_APPS = [*INSTALLED_APPS, 'rest_framework']\n")
+            file.write("\nADMINS = {'django.contrib.admin': 'accounts.apps.AdminConfig'}\n")
+            file.write("STOCK_APPS = [ADMINS.get(app, app) for app in INSTALLED_APPS]\n")
             file.write(adopted_settings)
-            file.write("INSTALLED_APPS = STOCK_APPS + INSTALLED_APPS\n")
+            file.write("INSTALLED_APPS = [*STOCK_APPS, 'rest_framework', *INSTALLED_APPS]\n")
             file.write("SECRET_KEY = 'a secret of the host that is long enough for HS256' * 2\n")
             file.write(settings)
         with (folder / "host" / "urls.py").open("a") as file:

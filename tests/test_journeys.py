@@ -1233,6 +1233,7 @@ def test_twenty_logouts_pass_and_the_next_is_too_many(clients, ana, wire):
 
     for language in (None, "es", "en"):
         phone = clients.phone(wire, language=language).log_in()
+        assert phone.log_out().status_code == 200  # of a standing login
         for answer in [phone.log_out(endpoint) for endpoint in ENDPOINTS]:
             assert_logout_answer(
                 answer, 429, wire.error(429, "too_many", language), language or wire.language
@@ -1240,7 +1241,6 @@ def test_twenty_logouts_pass_and_the_next_is_too_many(clients, ana, wire):
             reset = int(answer.headers["X-RateLimit-Reset"])
             assert answer.headers["X-RateLimit-Remaining"] == "0"
             assert int(answer.headers["Retry-After"]) >= max(1, reset)
-        assert phone.is_in
 
 
 @pytest.mark.usefixtures("limiter")
@@ -1350,9 +1350,10 @@ def test_an_account_is_one_account_by_either_of_its_names(clients, ana, wire, se
     for name in names:
         phone.token(grant_type="password", password="wrong", **name)
 
-    answers = [phone.token(grant_type="password", password="wrong", **n) for n in names[:2]]
+    answers = [phone.token(grant_type="password", password=PASSWORD, **n) for n in names[:2]]
 
-    assert [answer.status_code for answer in answers] == [429, 429]
+    # As for a wrong password: a 429 would tell that the two names are one account's.
+    assert [answer.status_code for answer in answers] == [400, 400]
 
 
 @pytest.mark.usefixtures("limiter")

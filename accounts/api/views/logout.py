@@ -188,17 +188,16 @@ class LogoutView(ContractView):
             self.reason = "already_ended"
             return
         self.reason, self.tokens_revoked = "logout", result.tokens_revoked
-        event = result.events[0]
-        # Read when somebody asks, as Django's own logout hands it on.
-        user: Any = SimpleLazyObject(lambda: event.user)
-        if session and session[SESSION_KEY] == get_user_model()._meta.pk.value_to_string(user):
+        event, users = result.events[0], get_user_model()
+        owner = users(pk=event.user_id)
+        if session and session[SESSION_KEY] == users._meta.pk.value_to_string(owner):
             _drop_session(request)
         if scope is not Scope.OTHERS:
             own = named is None or named.sid == bearer.sid
             self.clears_site_data = own or scope is Scope.GLOBAL
-            user_logged_out.send_robust(
-                sender=get_user_model(), request=request._request, user=user
-            )
+            # Read when somebody asks, as Django's own logout hands it on.
+            user: Any = SimpleLazyObject(lambda: event.user)
+            user_logged_out.send_robust(sender=users, request=request._request, user=user)
 
 
 class LogoutAllView(LogoutView):
