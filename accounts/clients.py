@@ -5,18 +5,14 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self
 
-from django.conf import settings
 from django.http import HttpRequest
 
 from accounts.conf import UNIX_SOCKET, conf
 
 USER_AGENT_MAX_LENGTH = 512
-FORM_TYPES = {"", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain"}
-"""What a browser sends to another site without a preflight."""
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]")
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
@@ -46,21 +42,6 @@ class ClientInfo:
             ],
             request_id=request_id if _REQUEST_ID.fullmatch(request_id) else uuid.uuid4().hex,
         )
-
-
-def is_foreign_form(request: HttpRequest) -> bool:
-    """Whether a page of another site may have sent this without asking: as a form.
-
-    By Fetch metadata or, without it, by Origin; a client that sends neither is no browser. What no
-    form can send, CORS has a say in. Sites of ``CSRF_TRUSTED_ORIGINS`` are not foreign.
-    """
-    origin = request.headers.get("Origin", "")
-    site = request.headers.get("Sec-Fetch-Site", "")
-    if request.content_type not in FORM_TYPES or site in {"same-origin", "none"}:
-        return False
-    if not site and origin in {"", f"{request.scheme}://{request.get_host()}"}:
-        return False
-    return not any(fnmatchcase(origin, trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS)
 
 
 def clear_site_data(request: HttpRequest) -> str:

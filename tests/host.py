@@ -61,8 +61,8 @@ class Host:
         self._call("-m", "django", "startproject", "host", str(folder))
         adopted_settings, adopted_urls = adoption_lines()
         with (folder / "host" / "settings.py").open("a") as file:
-            file.write("\nADMINS = {'django.contrib.admin': 'accounts.apps.AdminConfig'}\n")
-            file.write("STOCK_APPS = [ADMINS.get(app, app) for app in INSTALLED_APPS]\n")
+            file.write("\nLIMITED = {'django.contrib.admin': 'accounts.apps.AdminConfig'}\n")
+            file.write("STOCK_APPS = [LIMITED.get(app, app) for app in INSTALLED_APPS]\n")
             file.write(adopted_settings)
             file.write("INSTALLED_APPS = [*STOCK_APPS, 'rest_framework', *INSTALLED_APPS]\n")
             file.write("SECRET_KEY = 'a secret of the host that is long enough for HS256' * 2\n")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.admin import AdminSite
 from django.core.checks import Tags, run_checks
+from django.urls import path
 
 from accounts.api.serializers import TokenObtainPairSerializer
 from accounts.conf import AAL1, AAL2, AAL3
+from accounts.pages.admin import AdminSite as LimitedAdminSite
 
 
 class HostSerializer(TokenObtainPairSerializer):
@@ -179,6 +182,37 @@ def test_settings_that_are_no_dict_are_told(told, settings):
     settings.ACCOUNTS = ["TRUSTED_PROXIES"]
 
     assert ids(told()) == ["drf_logout.E002"]
+
+
+urlpatterns = [path("staff/", AdminSite(name="staff").urls)]
+
+
+class OwnSite(LimitedAdminSite):
+    """A host's own."""
+
+
+@pytest.mark.urls(__name__)
+def test_an_admin_where_passwords_are_tried_without_limit_is_a_warning(told):
+    [message] = told()
+
+    assert message.id == "drf_logout.W008"
+    assert "'staff'" in message.msg
+
+
+def test_an_admin_of_the_hosts_own_that_inherits_the_limits_is_no_warning(
+    settings, told, monkeypatch
+):
+    own = [path("staff/", OwnSite(name="staff").urls)]
+    monkeypatch.setitem(globals(), "urlpatterns", own)
+    settings.ROOT_URLCONF = __name__
+
+    assert told() == []
+
+
+def test_a_host_without_urls_is_told_nothing(settings, told):
+    del settings.ROOT_URLCONF
+
+    assert told() == []
 
 
 def test_a_host_without_translations_is_told(told, settings):

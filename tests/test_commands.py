@@ -25,7 +25,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from accounts import seals
+from accounts.management import seals
 from accounts.management.commands import verify_audit
 from accounts.management.interruption import Interruption
 from accounts.models import LogoutEvent, Session

@@ -14,9 +14,10 @@ from django.db.models import Index
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import seals, services
+from accounts import services
 from accounts.clients import ClientInfo
 from accounts.counters import DatabaseCounters
+from accounts.management import seals
 from accounts.models import LogoutEvent, Session
 from accounts.models.indexes import TimeIndex
 from accounts.services import Cause, Scope, pruning

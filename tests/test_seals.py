@@ -26,10 +26,11 @@ from django.db.migrations.executor import MigrationExecutor
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import seals, services
+from accounts import services
 from accounts.exceptions import AppendOnly
+from accounts.management import seals
+from accounts.management.seals import Finding, Kind
 from accounts.models import AuditSeal, LogoutEvent
-from accounts.seals import Finding, Kind
 from tests.database import maintenance
 from tests.test_races import deadlocks, race  # noqa: F401 - a fixture
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import IO, Any
+from fnmatch import fnmatchcase
+from typing import IO, Any, Final
 
 from django.conf import settings
 from django.contrib.auth.models import update_last_login
@@ -20,8 +21,26 @@ from rest_framework_simplejwt.settings import api_settings
 
 from accounts import passwords, services, tokens
 from accounts.api.contracts import BAD_BODY
-from accounts.clients import ClientInfo, is_foreign_form
+from accounts.clients import ClientInfo
 from accounts.exceptions import TokenError
+
+FORM_TYPES: Final = {"", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain"}
+"""What a browser sends to another site without a preflight."""
+
+
+def is_foreign_form(request: HttpRequest) -> bool:
+    """Whether a page of another site may have sent this without asking: as a form.
+
+    By Fetch metadata or, without it, by Origin; a client that sends neither is no browser. What no
+    form can send, CORS has a say in. Sites of ``CSRF_TRUSTED_ORIGINS`` are not foreign.
+    """
+    origin = request.headers.get("Origin", "")
+    site = request.headers.get("Sec-Fetch-Site", "")
+    if request.content_type not in FORM_TYPES or site in {"same-origin", "none"}:
+        return False
+    if not site and origin in {"", f"{request.scheme}://{request.get_host()}"}:
+        return False
+    return not any(fnmatchcase(origin, trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS)
 
 
 def _read(stream: IO[bytes]) -> bytes:

@@ -6,7 +6,9 @@ from django.db import models
 
 
 class AuditSeal(models.Model):
-    """The seal of the entries of a range of ids, and of the seal before it; see ``accounts.seals``.
+    """The seal of the entries of a range of ids, and of the seal before it.
+
+    See ``accounts.management.seals``.
 
     The range is the ids above ``after`` up to ``last``, with so many ``entries``, none of them
     later than ``latest``; ``contents`` is the hash of what they say. The seals from number

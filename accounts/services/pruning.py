@@ -10,7 +10,7 @@ looked at once more when it is locked.
 PostgreSQL's rows go as they lie, see ``accounts.services.heap``. Elsewhere, and where rows of the
 host point at them, they go in the order of their key, by Django's own ``delete()``.
 
-Entries of the record go with their seals, see ``accounts.seals``.
+Entries of the record go with their seals, see ``accounts.management.seals``.
 """
 
 from __future__ import annotations

@@ -19,10 +19,10 @@ from accounts.api.serializers import (
     PasswordGrantSerializer,
     ReauthenticationSerializer,
     RefreshGrantSerializer,
+    is_foreign_form,
 )
 from accounts.api.views.base import ContractView, Refused, validated
 from accounts.authentication import after_end_event
-from accounts.clients import is_foreign_form
 from accounts.exceptions import TokenError, TokenExpired, TokenReused, TokenRevoked
 from accounts.models import User
 from accounts.tokens import AccessToken

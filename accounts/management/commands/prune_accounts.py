@@ -15,8 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from tqdm import tqdm
 
-from accounts import seals
-from accounts.management import batches
+from accounts.management import batches, seals
 from accounts.management.interruption import Interruption
 from accounts.services import pruning
 from accounts.services.pruning import Batch, Key

@@ -9,8 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
 from django.utils.translation import ngettext
 
-from accounts import seals
-from accounts.management import batches
+from accounts.management import batches, seals
 from accounts.management.interruption import Interruption
 
 

@@ -11,10 +11,9 @@ from django.db import DatabaseError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from accounts import seals
-from accounts.management import batches
+from accounts.management import batches, seals
 from accounts.management.interruption import Interruption
-from accounts.seals import Finding, Kind
+from accounts.management.seals import Finding, Kind
 
 SHOWN: Final = 1_000
 """How many findings are listed; all are counted."""
