@@ -274,7 +274,8 @@ def test_tokens_are_in_no_address_no_event_and_no_line_of_the_console(open_brows
     assert tab.do(f"got('{USER}')") == 200
     secrets += [tab.tokens["access"], tab.tokens["refresh"]]
     tab.do("client.logout()")
-    tab.page.wait_for_function("events.length === 3")  # login, logout, and what the channel said
+    # login, logout, and what the channel said
+    tab.page.wait_for_function("() => events.length === 3")
     said = json.dumps([tab.events, console, [call.url for call in tab.calls]])
     assert not [secret for secret in secrets if secret in said]
 
@@ -317,7 +318,7 @@ def test_two_tabs_that_refresh_at_once_make_one_refresh_and_stay_in(tab):
     tab.begin(f"got('{USER}')")
     request = tab.wait_for(held)
     other.begin(f"got('{USER}')")
-    other.page.wait_for_function("navigator.locks.query().then((q) => q.pending.length === 1)")
+    other.page.wait_for_function("async () => (await navigator.locks.query()).pending.length === 1")
     request.continue_()
     assert (tab.result, other.result) == (200, 200)
     assert other.count("token") == 0
@@ -773,7 +774,7 @@ def test_each_login_of_a_tab_has_a_refresh_of_its_own(two_tabs_without_locks, st
     request = tab.wait_for(held)
     answer = request.fetch()
     log_in_elsewhere(other, tab)
-    tab.page.wait_for_function("events.length === 3")
+    tab.page.wait_for_function("() => events.length === 3")
     tab.outlive_access(**EXPIRED)
     tab.do(f"() => void (globalThis.second = got('{USER}'))")
     tab.wait_for(held).continue_()
@@ -905,9 +906,9 @@ def test_a_copy_of_a_login_is_cleared_in_a_tab_that_hears_of_its_end(open_browse
     other.do("(stored) => sessionStorage.setItem('drf_logout', stored)", tab.stored(TOKENS))
     assert other.is_in
     tab.do("client.logout()")
-    other.page.wait_for_function("!client.isLoggedIn")
+    other.page.wait_for_function("() => !client.isLoggedIn")
     page.clock.run_for(11_000)
-    other.page.wait_for_function("sessionStorage.getItem('drf_logout') === null")
+    other.page.wait_for_function("() => sessionStorage.getItem('drf_logout') === null")
 
 
 # A storage in any state
@@ -1019,7 +1020,7 @@ def test_a_browser_that_lacks_something_logs_in_and_out(open_browser, user, miss
     tab.log_in()
     other.wait_for_event("login")
     assert other.do("client.logout()")["confirmed"]
-    tab.page.wait_for_function("events.length === 2")
+    tab.page.wait_for_function("() => events.length === 2")
     assert not tab.is_in
     assert not Session.objects.exists()
 
