@@ -10,7 +10,9 @@ import zipfile
 from datetime import timedelta
 
 import pytest
+from rest_framework_simplejwt.tokens import RefreshToken
 
+from accounts import services
 from accounts.models import LogoutEvent, Session
 from accounts.tokens import AccessToken
 from tests.chromium import PATIENCE
@@ -65,13 +67,13 @@ class Tab:
         """Open another tab of the same browser."""
         return Tab(self.page.context.new_page(), self.options)
 
-    def log_in(self):
-        self.page.evaluate("(c) => client.logIn(c)", {"username": "ana", "password": PASSWORD})
+    def log_in(self, username="ana"):
+        self.page.evaluate("(c) => client.logIn(c)", {"username": username, "password": PASSWORD})
         return self
 
-    def do(self, script):
+    def do(self, script, argument=None):
         """Run a line of JavaScript, and wait for its result."""
-        return self.page.evaluate(script)
+        return self.page.evaluate(script, argument)
 
     def begin(self, script):
         """Run a line of JavaScript, and wait for its result no sooner than in ``result``."""
@@ -168,6 +170,12 @@ class Tab:
 
 
 EXPIRED = {"renewAt": 0, "expiresAt": 0}
+OVER = ["AuthError", 401]  # the login has ended, and nothing was sent
+
+
+def trying(script):
+    """Return JavaScript that results in the name and the status of an error."""
+    return f"{script}.catch(({{ name, status }}) => [name, status])"
 
 
 @pytest.fixture
@@ -266,7 +274,8 @@ def test_tokens_are_in_no_address_no_event_and_no_line_of_the_console(open_brows
     assert tab.do(f"got('{USER}')") == 200
     secrets += [tab.tokens["access"], tab.tokens["refresh"]]
     tab.do("client.logout()")
-    tab.page.wait_for_function("events.length === 3")  # login, logout, and what the channel said
+    # login, logout, and what the channel said
+    tab.page.wait_for_function("() => events.length === 3")
     said = json.dumps([tab.events, console, [call.url for call in tab.calls]])
     assert not [secret for secret in secrets if secret in said]
 
@@ -309,7 +318,7 @@ def test_two_tabs_that_refresh_at_once_make_one_refresh_and_stay_in(tab):
     tab.begin(f"got('{USER}')")
     request = tab.wait_for(held)
     other.begin(f"got('{USER}')")
-    other.page.wait_for_function("navigator.locks.query().then((q) => q.pending.length === 1)")
+    other.page.wait_for_function("async () => (await navigator.locks.query()).pending.length === 1")
     request.continue_()
     assert (tab.result, other.result) == (200, 200)
     assert other.count("token") == 0
@@ -468,12 +477,13 @@ def test_a_logout_that_a_page_of_another_server_answers_is_not_confirmed(tab):
 
 
 def test_a_logout_at_a_silent_server_is_over_here_at_once_and_gives_up(open_browser, user):
-    page = open_browser()
-    page.add_init_script(
-        """const timeout = AbortSignal.timeout;
-        AbortSignal.timeout = (time) => { globalThis.patience = time; return timeout(300); }"""
+    tab = Tab(open_browser()).log_in()
+    tab.do(
+        """() => {
+            const timeout = AbortSignal.timeout.bind(AbortSignal);
+            AbortSignal.timeout = (time) => { globalThis.patience = time; return timeout(300); };
+        }"""
     )
-    tab = Tab(page).log_in()
     held = tab.hold("logout")
     tab.begin("client.logout()")
     assert (tab.is_in, tab.tokens) == (False, None)
@@ -491,10 +501,7 @@ def test_others_that_could_not_be_ended_cost_this_login_nothing(open_browser, ta
 
 
 @pytest.mark.parametrize("scope", ["logout", "logoutAll"])
-def test_a_refresh_in_flight_beside_a_logout_stores_nothing_and_is_ended_too(
-    open_browser, tab, phone, scope
-):
-    open_browser.expect_error("status of 401")
+def test_a_refresh_in_flight_beside_a_logout_stores_nothing_and_is_ended_too(tab, phone, scope):
     tab.outlive_access(**EXPIRED)
     held = tab.hold("token")
     tab.begin(f"got('{USER}').catch(() => null)")
@@ -512,12 +519,11 @@ def test_a_refresh_in_flight_beside_a_logout_stores_nothing_and_is_ended_too(
     assert not phone.is_in
 
 
-def test_a_refresh_in_flight_beside_a_logout_in_another_tab_stores_nothing(open_browser, tab):
-    open_browser.expect_error("status of 401")
+def test_a_refresh_in_flight_beside_a_logout_in_another_tab_stores_nothing(tab):
     other = tab.another()
     tab.outlive_access(**EXPIRED)
     held = other.hold("token")
-    other.begin(f"got('{USER}')")
+    other.begin(trying(f"got('{USER}')"))
     request = other.wait_for(held)
     answer = request.fetch()
     other.watch_writes()
@@ -525,7 +531,7 @@ def test_a_refresh_in_flight_beside_a_logout_in_another_tab_stores_nothing(open_
     other.wait_for_event("logout")
     with other.page.expect_response("**/logout"):
         request.fulfill(response=answer)
-    assert (other.result, other.written) == (401, [])
+    assert (other.result, other.written) == (OVER, [])
     for each in (tab, other):
         assert (each.is_in, each.tokens) == (False, None)
     assert not Session.objects.exists()
@@ -591,6 +597,472 @@ def test_a_login_in_the_session_storage_is_that_of_its_tab_and_ends_with_it(open
     assert not other.another().is_in
 
 
+# Another user
+
+
+# A tab that learns of the others' doings by nothing but a look at the storage.
+DEAF = """
+globalThis.BroadcastChannel = class { postMessage() {} };
+const listen = addEventListener;
+globalThis.addEventListener = (event, ...rest) => event === "storage" || listen(event, ...rest);
+const wait = setTimeout;
+globalThis.setTimeout = (call, time) => (time > 1000 ? 0 : wait(call, time));
+"""
+NO_LOCKS = "delete Navigator.prototype.locks"
+
+
+def is_of(tab, user):
+    """Whether a tab is logged in as a user, whose one login is the only one there."""
+    login = Session.objects.get()
+    assert tab.sid == login.sid
+    return tab.do(f"got('{USER}')") == 200 and login.user == user
+
+
+@pytest.fixture
+def two_tabs(open_browser, user, stranger):
+    """Make a tab in which Ana has logged in, and another one where Eve may."""
+
+    def make(script=""):
+        page = open_browser()
+        page.add_init_script(script)
+        tab = Tab(page).log_in()
+        return tab, tab.another()
+
+    return make
+
+
+@pytest.fixture
+def two_tabs_without_locks(open_browser, user, stranger):
+    """As outside of a secure context: nobody waits until another tab's refresh is over."""
+    page = open_browser()
+    page.context.add_init_script(NO_LOCKS)
+    tab = Tab(page).log_in()
+    return tab, tab.another()
+
+
+def log_in_elsewhere(other, tab, username="eve"):
+    """Log in in another tab, and return once this one can know."""
+    before = tab.stored(TOKENS)
+    other.log_in(username)
+    tab.page.wait_for_function(
+        "([n, b]) => ![b, null].includes(localStorage.getItem(n))", arg=[TOKENS, before]
+    )
+
+
+@pytest.mark.parametrize("script", ["", DEAF], ids=["told", "not told"])
+@pytest.mark.parametrize("username", ["eve", "ana"])
+def test_a_request_is_not_sent_again_for_whoever_logged_in_meanwhile(
+    open_browser, two_tabs, script, username
+):
+    open_browser.expect_error("status of 401")
+    tab, other = two_tabs(script)
+    held = tab.hold("user")
+    tab.begin(f"got('{USER}')")
+    request = tab.wait_for(held)
+    log_in_elsewhere(other, tab, username)
+    request.continue_()
+    assert tab.result == 401
+    assert tab.count("user") == 1
+    assert other.tokens["login"] == str(other.sid) == str(Session.objects.get().sid)
+    assert other.is_in
+
+
+def answer_once(tab, answer):
+    """Answer the next log-in or refresh of a tab in the server's place."""
+    tab.page.route("**/token", lambda route: route.fulfill(json=answer), times=1)
+
+
+def plain_answer(user, lifetime=timedelta(minutes=5)):
+    """What a log-in brings where tokens have no ``sid``."""
+    refresh = RefreshToken.for_user(user)
+    access = refresh.access_token
+    access.set_exp(lifetime=lifetime)
+    return {
+        "access_token": str(access),
+        "refresh_token": str(refresh),
+        "token_type": "Bearer",
+        "expires_in": 300,
+    }
+
+
+def test_without_a_sid_a_login_is_what_one_log_in_began(open_browser, two_tabs, user, stranger):
+    open_browser.expect_error("status of 401")
+    tab, other = two_tabs()
+    stale = plain_answer(user, -timedelta(minutes=1))
+    answer_once(tab, stale)
+    answer_once(other, plain_answer(stranger))
+    tab.log_in()
+    held = tab.hold("user")
+    tab.begin(f"got('{USER}')")
+    request = tab.wait_for(held)
+    log_in_elsewhere(other, tab)
+    request.continue_()
+    assert tab.result == 401
+    assert tab.count("user") == 1
+    assert other.do(f"got('{USER}')") == 200
+
+
+def test_a_login_without_a_sid_goes_on_when_a_refresh_gives_it_one(open_browser, tab, user):
+    open_browser.expect_error("status of 401")
+    answer_once(tab, plain_answer(user, -timedelta(minutes=1)))
+    tab.log_in()
+    login = tab.tokens["login"]
+    assert tab.do(f"got('{USER}')") == 200
+    assert tab.sid == Session.objects.get().sid
+    assert tab.tokens["login"] == login
+    assert tab.events == ["login", "logout", "login"]
+
+
+def test_a_request_is_sent_for_the_login_that_its_tab_knows_or_not_at_all(two_tabs):
+    tab, other = two_tabs(DEAF)
+    log_in_elsewhere(other, tab)
+    assert tab.do(trying(f"got('{USER}')")) == OVER
+    assert tab.do("client.logoutOthers()")["confirmed"]  # it knows of Eve by now
+    assert tab.count("user") == 0
+    assert tab.events == ["login", "logout", "login"]
+    assert tab.do(f"got('{USER}')") == 200
+
+
+def test_the_others_are_those_of_the_login_that_a_tab_knows(two_tabs, stranger, clients):
+    tab, other = two_tabs(DEAF)
+    phone = clients.phone().log_in(stranger.username)
+    log_in_elsewhere(other, tab)
+    result = tab.do("client.logoutOthers()")
+    assert (result["confirmed"], result["status"]) == (False, 401)
+    assert phone.is_in
+
+
+def test_a_request_that_waits_for_a_refresh_is_not_sent_when_another_user_has_logged_in(
+    two_tabs_without_locks, stranger
+):
+    tab, other = two_tabs_without_locks
+    tab.outlive_access(**EXPIRED)
+    held = tab.hold("token")
+    tab.begin(trying(f"got('{USER}')"))
+    request = tab.wait_for(held)
+    answer = request.fetch()
+    log_in_elsewhere(other, tab)
+    tab.watch_writes()
+    request.fulfill(response=answer)
+    assert tab.result == OVER
+    assert (tab.count("user"), tab.written) == (0, [])
+    assert is_of(other, stranger)
+
+
+def test_a_refusal_to_refresh_a_login_ends_no_other_and_lends_it_no_token(
+    open_browser, two_tabs_without_locks, stranger
+):
+    open_browser.expect_error("status of 400")
+    tab, other = two_tabs_without_locks
+    tab.outlive_access(**EXPIRED)
+    held = tab.hold("token")
+    tab.begin(trying(f"got('{USER}')"))
+    request = tab.wait_for(held)
+    log_in_elsewhere(other, tab)
+    request.continue_()
+    assert tab.result == OVER
+    assert tab.count("user") == 0
+    assert is_of(other, stranger)
+    assert tab.is_in
+
+
+def test_each_login_of_a_tab_has_a_refresh_of_its_own(two_tabs_without_locks, stranger):
+    tab, other = two_tabs_without_locks
+    tab.outlive_access(**EXPIRED)
+    held = tab.hold("token")
+    tab.begin(trying(f"got('{USER}')"))
+    request = tab.wait_for(held)
+    answer = request.fetch()
+    log_in_elsewhere(other, tab)
+    tab.page.wait_for_function("() => events.length === 3")
+    tab.outlive_access(**EXPIRED)
+    tab.do(f"() => void (globalThis.second = got('{USER}'))")
+    tab.wait_for(held).continue_()
+    assert tab.do("second") == 200
+    request.fulfill(response=answer)
+    assert tab.result == OVER
+    assert is_of(tab, stranger)
+
+
+def test_a_refresh_that_brings_tokens_of_another_login_is_not_believed(
+    open_browser, tab, stranger, device
+):
+    before = tab.tokens
+    pair = services.log_in(user=stranger, client=device)
+    answer = {
+        "access_token": str(pair.access),
+        "refresh_token": str(pair.refresh),
+        "expires_in": 300,
+    }
+    tab.page.route("**/token", lambda route: route.fulfill(json=answer))
+    tab.change(renewAt=0, expiresAt=0)
+    assert tab.do(trying(f"got('{USER}')")) == ["AuthError", 0]
+    assert tab.count("user") == 0
+    assert tab.tokens == {**before, **EXPIRED}
+
+
+def test_tokens_of_another_login_in_place_of_its_own_are_not_used(
+    open_browser, tab, stranger, device
+):
+    open_browser.expect_error("status of 401")
+    pair = services.log_in(user=stranger, client=device)
+    Session.objects.filter(sid=tab.sid).delete()
+    held = tab.hold("user")
+    tab.begin(f"got('{USER}')")
+    request = tab.wait_for(held)
+    tab.change(access=str(pair.access), refresh=str(pair.refresh))
+    request.continue_()
+    assert tab.result == 401
+    assert tab.count("user") == 1
+    assert not tab.is_in
+
+
+@pytest.mark.parametrize("scope", ["logout", "logoutAll"])
+def test_a_logout_ends_the_login_that_its_tab_knows_and_no_other(two_tabs, stranger, scope):
+    tab, other = two_tabs(DEAF)
+    log_in_elsewhere(other, tab)
+    result = tab.do(f"client.{scope}()")
+    assert result == {"confirmed": True, "status": 0, "error": None}
+    assert tab.events == ["login", "logout", "login"]
+    assert is_of(other, stranger)
+    assert is_of(tab, stranger)
+
+
+@pytest.mark.parametrize("outcome", ["abort", "continue_"])
+def test_what_comes_of_a_logout_is_nothing_to_the_next_login(
+    open_browser, two_tabs, stranger, outcome
+):
+    tab, other = two_tabs()
+    held = tab.hold("logout")
+    tab.begin("client.logout()")
+    request = tab.wait_for(held)
+    log_in_elsewhere(other, tab)
+    if outcome == "abort":
+        open_browser.expect_error("ERR_FAILED")
+        Session.objects.filter(user__username="ana").delete()
+    getattr(request, outcome)()
+    assert tab.result["confirmed"] == (outcome == "continue_")
+    assert is_of(other, stranger)
+    assert is_of(tab, stranger)
+
+
+def test_whoever_logs_in_ends_the_login_that_is_there_by_then(two_tabs, user):
+    tab, other = two_tabs()
+    held = other.hold("token")
+    other.begin("client.logIn({ username: 'eve', password: 'password123' })")
+    request = other.wait_for(held)
+    answer = request.fetch()
+    log_in_elsewhere(tab, other, "ana")
+    request.fulfill(response=answer)
+    other.result  # noqa: B018 - wait for it
+    assert Session.objects.get().sid == other.sid
+
+
+def test_of_two_who_log_in_at_once_one_stays(two_tabs, stranger):
+    _, other = two_tabs()
+    third = other.another()
+    held = other.hold("logout")
+    other.begin("client.logIn({ username: 'ana', password: 'password123' })")
+    request = other.wait_for(held)
+    third.log_in("eve")
+    request.continue_()
+    other.result  # noqa: B018 - wait for it
+    assert is_of(third, stranger)
+
+
+def test_an_inactive_login_takes_no_other_with_it(idle_tab, stranger):
+    other = idle_tab.another()
+    idle_tab.page.clock.run_for(50_000)
+    log_in_elsewhere(other, idle_tab)
+    idle_tab.page.clock.run_for(15_000)
+    assert (other.is_in, idle_tab.is_in) == (True, True)
+    assert idle_tab.events == ["login", "logout", "login"]
+    assert is_of(other, stranger)
+
+
+def test_a_tab_that_hears_of_an_end_before_the_storage_shows_it_takes_no_other_with_it(two_tabs):
+    """A tab hears by one way, and sees what is stored by another, which may be slower."""
+    tab, other = two_tabs()
+    tab.do(
+        """(stored) => {
+            const get = Storage.prototype.getItem;
+            Storage.prototype.getItem = function (name) {
+                return name === "drf_logout" ? stored : get.call(this, name);
+            };
+        }""",
+        tab.stored(TOKENS),
+    )
+    other.log_in("eve")
+    tab.wait_for_event("logout")
+    assert not tab.is_in
+    assert other.is_in
+
+
+def test_a_copy_of_a_login_is_cleared_in_a_tab_that_hears_of_its_end(open_browser, user):
+    page = open_browser()
+    page.clock.install()
+    tab = Tab(page, "{ storage: sessionStorage }").log_in()
+    other = tab.another()
+    other.do("(stored) => sessionStorage.setItem('drf_logout', stored)", tab.stored(TOKENS))
+    assert other.is_in
+    tab.do("client.logout()")
+    other.page.wait_for_function("() => !client.isLoggedIn")
+    page.clock.run_for(11_000)
+    other.page.wait_for_function("() => sessionStorage.getItem('drf_logout') === null")
+
+
+# A storage in any state
+
+
+NO_LOGINS = [
+    "",
+    "{",
+    "null",
+    "true",
+    "5",
+    '"text"',
+    "[]",
+    "[[1]]",
+    "{}",
+    '{"login": 5, "access": 5, "refresh": 5, "renewAt": 0, "expiresAt": 0, "endsAt": 1e15}',
+    '{"login": "~", "access": 5, "refresh": {}, "renewAt": 0, "expiresAt": 0, "endsAt": 1e15}',
+    '{"login": "a", "access": "b", "refresh": "c", "renewAt": 0, "expiresAt": 0, "endsAt": 1e15}',
+    "[" * 100_000,
+    "x" * 4_000_000,
+]
+MEET = """async (storage) => {
+    const { Client } = await import("/static/drf_logout/client.js");
+    const met = new Client({ name: "met", idleTimeout: 1, ...storage });
+    const heard = [];
+    for (const event of ["login", "logout"]) met.addEventListener(event, () => heard.push(event));
+    await new Promise((resolve) => setTimeout(resolve));
+    dispatchEvent(new Event("pageshow"));
+    const results = [await met.logout(), await met.logoutAll(), await met.logoutOthers()];
+    return [met.isLoggedIn, heard, results.map(({ confirmed }) => confirmed)];
+}"""
+MET = [False, [], [True, True, False]]
+
+
+def test_what_is_no_login_in_the_storage_is_none_and_in_nobodys_way(open_browser, user):
+    tab = Tab(open_browser())
+    for stored in NO_LOGINS:
+        tab.page.evaluate("(s) => localStorage.setItem('met', s)", stored)
+        assert tab.do(MEET) == MET, stored[:99]
+        assert tab.stored("met") is None  # nobody knows whose tokens may be in it
+    tab.page.evaluate("(s) => localStorage.setItem('drf_logout', s)", NO_LOGINS[0])
+    assert tab.log_in().do(f"got('{USER}')") == 200
+
+
+@pytest.mark.parametrize("changes", [{"access": None}, {"renewAt": "0"}, {"endsAt": None}])
+def test_a_login_whose_tokens_were_spoilt_is_over(tab, changes):
+    tab.change(**changes)
+    result = tab.do("client.logout()")
+    assert (result["confirmed"], tab.is_in, tab.tokens) == (True, False, None)
+    assert tab.events == ["login", "logout"]
+
+
+@pytest.mark.parametrize("active", [None, "", "yesterday", "{}"])
+def test_a_login_of_whose_activity_nothing_is_known_is_inactive(idle_tab, active):
+    idle_tab.page.evaluate("([n, v]) => localStorage.setItem(n, v)", [ACTIVE, active or ""])
+    if active is None:
+        idle_tab.page.evaluate("(n) => localStorage.removeItem(n)", ACTIVE)
+    assert not idle_tab.is_in
+    idle_tab.page.clock.run_for(11_000)
+    idle_tab.wait_for_event("idle")
+
+
+# What browsers do where cookies are blocked, and what they may do where a disk is full.
+BLOCKED = """
+const deny = () => { throw new DOMException("Access is denied", "SecurityError"); };
+Object.defineProperty(globalThis, "localStorage", { get: deny });
+globalThis.BroadcastChannel = deny;
+navigator.locks.request = async () => deny();
+"""
+BROKEN_STORAGES = [
+    "null",
+    "{}",
+    "{ getItem: () => 5, removeItem() {} }",
+    "{ getItem: async () => null, removeItem() {} }",
+    """{
+        getItem() { throw new Error("get"); },
+        setItem() { throw new Error("set"); },
+        removeItem() { throw new Error("remove"); },
+    }""",
+]
+
+
+def test_a_storage_that_does_not_work_is_in_nobodys_way(open_browser, user):
+    tab = Tab(open_browser())
+    for storage in BROKEN_STORAGES:
+        tab.do(f"globalThis.broken = {{ storage: {storage} }}")
+        assert tab.do(f"({MEET})(broken)") == MET, storage
+
+
+def test_where_a_browser_blocks_everything_nobody_is_logged_in_and_all_is_told(open_browser, user):
+    page = open_browser()
+    page.add_init_script(BLOCKED)
+    tab = Tab(page)
+    assert tab.do(MEET) == MET
+    login = "client.logIn({ username: 'ana', password: 'password123' })"
+    assert tab.do(trying(login)) == ["AuthError", 0]
+    assert not Session.objects.exists()  # a login that nobody can use does not stay
+    assert (tab.is_in, tab.events) == (False, [])
+
+
+@pytest.mark.parametrize(
+    "missing", [NO_LOCKS, "delete globalThis.BroadcastChannel", "delete AbortSignal.timeout"]
+)
+def test_a_browser_that_lacks_something_logs_in_and_out(open_browser, user, missing):
+    page = open_browser()
+    page.context.add_init_script(missing)
+    tab = Tab(page)
+    other = tab.another()
+    tab.log_in()
+    other.wait_for_event("login")
+    assert other.do("client.logout()")["confirmed"]
+    tab.page.wait_for_function("() => events.length === 2")
+    assert not tab.is_in
+    assert not Session.objects.exists()
+
+
+def test_a_login_that_the_storage_keeps_is_over_in_its_tab_all_the_same(open_browser, tab):
+    open_browser.expect_error("ERR_FAILED")
+    tab.do("() => { Storage.prototype.removeItem = () => { throw new Error('remove'); }; }")
+    tab.page.route("**/logout", lambda route: route.abort())
+    result = tab.do("client.logout()")
+    assert (result["confirmed"], result["status"]) == (False, 0)
+    tab.do("dispatchEvent(new Event('pageshow'))")
+    assert (tab.is_in, tab.events) == (False, ["login", "logout"])
+
+
+def test_activity_that_cannot_be_stored_is_no_error(idle_tab):
+    idle_tab.do("() => { Storage.prototype.setItem = () => { throw new Error('full'); }; }")
+    idle_tab.page.mouse.move(5, 5)
+    idle_tab.page.clock.run_for(MINUTE + 1_000)
+    idle_tab.wait_for_event("idle")
+
+
+def test_a_refresh_that_cannot_be_stored_says_so(tab):
+    tab.change(**EXPIRED)
+    tab.do("() => { Storage.prototype.setItem = () => { throw new Error('full'); }; }")
+    assert tab.do(trying(f"got('{USER}')")) == ["AuthError", 0]
+    assert tab.do("client.logout()")["confirmed"]
+    assert (tab.is_in, tab.tokens) == (False, None)
+    assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize("answer", ["null", "[]", "{}", '{"refresh_token": "a.b.c"}', "5", '"x"'])
+def test_an_answer_without_tokens_ends_nothing(tab, answer):
+    before = tab.tokens
+    tab.change(**EXPIRED)
+    tab.page.route(
+        "**/token", lambda route: route.fulfill(body=answer, content_type="application/json")
+    )
+    assert tab.do(trying(f"got('{USER}')"))[0] == "AuthError"
+    assert tab.is_in
+    assert tab.tokens == {**before, **EXPIRED}
+
+
 # Inactivity and expiry
 
 
@@ -648,7 +1120,7 @@ def test_a_laptop_that_slept_past_the_timeout_logs_out_when_it_wakes(idle_tab):
 
 
 @pytest.mark.parametrize("first", ["the mouse", "a request", "a look"])
-def test_after_a_sleep_the_first_sign_of_life_comes_too_late(open_browser, idle_tab, first):
+def test_after_a_sleep_the_first_sign_of_life_comes_too_late(idle_tab, first):
     page = idle_tab.page
     now = idle_tab.do("Date.now()") / 1000
     page.clock.pause_at(now + 2)  # no timer fires any more
@@ -657,8 +1129,7 @@ def test_after_a_sleep_the_first_sign_of_life_comes_too_late(open_browser, idle_
         page.mouse.move(5, 5)
         idle_tab.wait_for_event("idle")
     elif first == "a request":
-        open_browser.expect_error("status of 401")
-        assert idle_tab.do(f"got('{USER}')") == 401
+        assert idle_tab.do(trying(f"got('{USER}')")) == OVER
         assert idle_tab.events == ["login", "idle"]
     assert not idle_tab.is_in
 
