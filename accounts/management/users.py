@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldError, ValidationError
 from django.core.management.base import CommandError
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import blacklist
@@ -45,15 +45,12 @@ def keys(users: QuerySet[User], *, size: int) -> Iterator[Any]:  # Any: as the h
 
 def by_key(texts: Iterable[str]) -> QuerySet[User]:
     """Return the users with these primary keys. Raises ``CommandError`` if there is none of one."""
-    key = get_user_model()._meta.pk
-    return _found(texts, lambda text: Q(pk=key.to_python(text)))
+    return _found("pk", texts)
 
 
 def by_username(texts: Iterable[str]) -> QuerySet[User]:
     """Return the users with these usernames. Raises ``CommandError`` if there is none of one."""
-    model = get_user_model()
-    field = model._meta.get_field(model.USERNAME_FIELD)
-    return _found(texts, lambda text: Q(**{field.name: field.to_python(text)}))
+    return _found(get_user_model().USERNAME_FIELD, texts)
 
 
 def by_email(texts: Iterable[str]) -> QuerySet[User]:
@@ -61,8 +58,7 @@ def by_email(texts: Iterable[str]) -> QuerySet[User]:
 
     Raises ``CommandError`` if there is none of one, or more than one.
     """
-    field = get_user_model().get_email_field_name()
-    return _found(texts, lambda text: Q(**{f"{field}__iexact": text}))
+    return _found(f"{get_user_model().get_email_field_name()}__iexact", texts)
 
 
 def _everyone() -> QuerySet[User]:
@@ -70,14 +66,14 @@ def _everyone() -> QuerySet[User]:
     return get_user_model()._base_manager.using(database())  # noqa: SLF001 - as documented
 
 
-def _found(texts: Iterable[str], condition: Callable[[str], Q]) -> QuerySet[User]:
-    return _everyone().filter(pk__in=[_one(text, condition) for text in texts])
+def _found(lookup: str, texts: Iterable[str]) -> QuerySet[User]:
+    return _everyone().filter(pk__in=[_one(lookup, text) for text in texts])
 
 
-def _one(text: str, condition: Callable[[str], Q]) -> Any:  # Any: as the host's key is
+def _one(lookup: str, text: str) -> Any:  # Any: as the host's key is
     try:
         # An empty address is nobody's, for many may have none.
-        found = list(_everyone().filter(condition(text)).order_by("pk")[:3]) if text else []
+        found = list(_everyone().filter(**{lookup: text}).order_by("pk")[:3]) if text else []
     except (ValueError, ValidationError, FieldError):
         # Not such a field's, nor a text that the database can hold; or the host has no such field.
         found = []
