@@ -20,6 +20,7 @@ from django.utils import timezone
 from accounts import services
 from accounts.clients import ClientInfo
 from accounts.models import Session, SessionQuerySet, hash_key
+from accounts.services import pruning
 
 
 def current_session(request: HttpRequest) -> Session | None:
@@ -106,6 +107,18 @@ class SessionStore(DatabaseStore):
 
     async def adelete(self, session_key: str | None = None) -> None:
         await sync_to_async(self.delete)(session_key)
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        """Remove what has run out, as ``prune_accounts`` does: the end of a login is on record."""
+        batch = pruning.prune_sessions(size=pruning.KEYS)
+        while batch.last is not None:
+            batch = pruning.prune_sessions(size=pruning.KEYS, after=batch.last)
+
+    @classmethod
+    async def aclear_expired(cls) -> None:
+        """See ``clear_expired()``."""
+        await sync_to_async(cls.clear_expired)()
 
     def cycle_key(self) -> None:
         """Give the session a new key; a login stays the same login, with the same ``sid``."""

@@ -136,11 +136,11 @@ def administer(admin, user):
     assert LogoutEvent.objects.latest("pk").actor == admin
 
 
-def command(user, *names):
-    """End the user's logins by commands, whatever they are called by."""
-    for name in names:
+def command(user, names):
+    """End the user's logins by commands, whatever they are named by."""
+    for option, name in names.items():
         phone = Phone(user)
-        call_command("end_sessions", "--user", name)
+        call_command("end_sessions", option, name)
         assert not phone.is_in, name
         assert LogoutEvent.objects.latest("pk").user == user
     phone = Phone(user)
@@ -186,6 +186,6 @@ def live(*, admin, user, names):
     be_refused()
     browse(user)
     administer(admin, user)
-    command(user, *names)
+    command(user, names)
     mint(user)
     leave(user)

@@ -11,9 +11,11 @@ import sys
 
 import pytest
 import requests
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from authproject import environment
+from authproject.embedded_postgresql.base import _runtime_dir
 from tests.host import PATIENCE, ROOT, first_answer, free_port
 
 KEY = "k" * 50
@@ -127,6 +129,75 @@ def test_a_port_that_is_taken_is_told_in_a_sentence():
         port = taken.getsockname()[1]
         with pytest.raises(CommandError, match=f"Port {port} cannot be used .* Another one: "):
             call_command("demo", str(port))
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """A temporary directory; return it, and the folder in it that the embedded PostgreSQL uses."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path / f"drf-logout-{os.geteuid()}"
+
+
+def test_the_embedded_postgresql_has_a_folder_of_this_user_alone(temporary):
+    for _ in range(2):
+        assert _runtime_dir() == temporary
+        assert temporary.stat().st_mode & 0o777 == 0o700
+        assert (temporary / "python_PostgresServer").is_dir()
+
+
+def of_another_user(folder, monkeypatch):
+    folder.mkdir(0o755)
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+    else:  # Who cannot give a folder away is another user than the one whose folder it is.
+        another = os.geteuid() + 1
+        folder.rename(folder.with_name(f"drf-logout-{another}"))
+        monkeypatch.setattr(os, "geteuid", lambda: another)
+
+
+def that_others_write_to(folder, monkeypatch):
+    folder.mkdir()
+    folder.chmod(0o777)
+
+
+def that_is_a_link(folder, monkeypatch):
+    (folder.parent / "elsewhere").mkdir(0o755)
+    folder.symlink_to(folder.parent / "elsewhere")
+
+
+def that_is_a_file(folder, monkeypatch):
+    folder.touch(0o644)
+
+
+@pytest.mark.parametrize(
+    "prepare", [of_another_user, that_others_write_to, that_is_a_link, that_is_a_file]
+)
+def test_a_folder_that_somebody_else_prepared_is_refused_and_left_alone(
+    temporary, monkeypatch, prepare
+):
+    prepare(temporary, monkeypatch)
+
+    def state():
+        found = {path: path.lstat() for path in temporary.parent.rglob("*")}
+        return {path: (stat.st_mode, stat.st_uid) for path, stat in found.items()}
+
+    before = state()
+    with pytest.raises(ImproperlyConfigured, match="Remove it, or set TMPDIR"):
+        _runtime_dir()
+    assert state() == before
+
+
+def test_a_temporary_directory_that_cannot_be_used_is_told_in_a_sentence(temporary, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(temporary / "missing"))
+    with pytest.raises(ImproperlyConfigured, match="cannot be used: "):
+        _runtime_dir()
+
+
+def test_no_command_starts_postgresql_in_a_folder_that_somebody_else_prepared(temporary):
+    that_is_a_link(temporary, None)
+    done = manage("showmigrations", DEBUG="1", TMPDIR=str(temporary.parent))
+    assert done.returncode != 0
+    assert "Remove it, or set TMPDIR to a folder of your own." in done.stderr
 
 
 def test_a_python_that_is_too_old_is_told_in_a_sentence(monkeypatch):

@@ -321,11 +321,14 @@ def test_verifying_that_fails_says_so(sealed):
 # end_sessions
 
 
-@pytest.mark.parametrize("name", ["user0", "USER0@EXAMPLE.COM", "{pk}"])
-def test_every_login_of_a_named_user_ends_on_record(people, name):
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("--username", "user0"), ("--email", "USER0@EXAMPLE.COM"), ("--user-id", "{pk}")],
+)
+def test_every_login_of_a_named_user_ends_on_record(people, option, name):
     user = people[0]
     token = OutstandingToken.objects.get(user=user)
-    answer = run("end_sessions", "--user", name.format(pk=user.pk))
+    answer = run("end_sessions", option, name.format(pk=user.pk))
     assert answer == "Users logged out: 1. Logins ended: 2. Refresh tokens revoked: 1.\n"
     assert owners() == ["user1", "user2", "user3", "user4"]
     assert BlacklistedToken.objects.get().token == token
@@ -336,20 +339,20 @@ def test_every_login_of_a_named_user_ends_on_record(people, name):
 
 def test_a_phone_is_refused_once_its_user_was_logged_out(phone, is_in):
     assert is_in(phone.access)
-    run("end_sessions", "--user", "ana")
+    run("end_sessions", "--username", "ana")
     assert not is_in(phone.access)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_security_log_has_a_line_for_each_user(people, security_log):
-    run("end_sessions", "--user", "user0", "user1", "--reason", "compromised")
+    run("end_sessions", "--username", "user0", "user1", "--reason", "compromised")
     lines = [(line["event"], line["reason"], line["user"]) for line in security_log()]
     assert lines == [("session_logout", "compromised", str(user.pk)) for user in people[:2]]
 
 
 def test_several_users_are_named_and_one_who_is_named_twice_ends_once(people):
     answer = run_json(
-        "end_sessions", "--user", "user0", "user1", "--user", "user0@example.com", "user2"
+        *("end_sessions", "--username", "user0", "user1", "--username", "user0", "user2")
     )
     assert answer == {
         "dry_run": False,
@@ -364,25 +367,51 @@ def test_several_users_are_named_and_one_who_is_named_twice_ends_once(people):
 
 
 def test_python_code_names_users_and_the_reason_too(people):
-    run("end_sessions", user=["user0"], reason="compromised")
+    run("end_sessions", username=["user0"], reason="compromised")
     assert LogoutEvent.objects.get().reason == "compromised"
 
 
-@pytest.mark.parametrize("name", ["nobody", "9" * 30, "9" * 5_000, "\udcff"])
-def test_one_unknown_name_and_nobody_is_logged_out(people, name):
+@pytest.mark.parametrize("option", ["--username", "--email", "--user-id"])
+@pytest.mark.parametrize("name", ["nobody", "", "0", "9" * 30, "9" * 5_000, "\udcff"])
+def test_one_unknown_name_and_nobody_is_logged_out(people, option, name):
+    get_user_model().objects.filter(pk=people[1].pk).update(username="", email="")
+    known = {"--username": "user0", "--email": "user0@example.com", "--user-id": str(people[0].pk)}
     with pytest.raises(CommandError, match="There is no user"):
-        run("end_sessions", "--user", "user0", name)
+        run("end_sessions", option, known[option], name)
     assert len(owners()) == 5
     assert not LogoutEvent.objects.exists()
 
 
-def test_a_username_that_is_the_key_or_address_of_another_user_is_refused(people):
+def test_python_code_that_names_nobody_ends_nothing(people):
+    with pytest.raises(CommandError):
+        run("end_sessions", username=[])
+    assert len(owners()) == 5
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("--user-id", "{pk}"), ("--email", "user0@example.com")]
+)
+def test_a_username_that_is_the_key_or_address_of_another_user_protects_nobody(
+    people, option, name
+):
     victim, attacker = people[:2]
-    for username in (str(victim.pk), "user0@example.com"):
-        attacker.username = username
-        attacker.save()
-        with pytest.raises(CommandError, match=rf"more than one user: 'user0' \({victim.pk}\), "):
-            run("end_sessions", "--user", username)
+    attacker.username = name.format(pk=victim.pk)
+    attacker.save()
+
+    run("end_sessions", option, attacker.username)
+    assert LogoutEvent.objects.get().user == victim
+
+    run("end_sessions", "--username", attacker.username)
+    assert LogoutEvent.objects.latest("pk").user == attacker
+
+
+def test_an_address_of_two_users_is_refused(people):
+    people[1].email = "user0@example.com"
+    people[1].save()
+    with pytest.raises(
+        CommandError, match=rf"more than one user: 'user0' \({people[0].pk}\), .* Use --user-id\."
+    ):
+        run("end_sessions", "--email", "user0@example.com")
     assert not LogoutEvent.objects.exists()
 
 
@@ -390,7 +419,7 @@ def test_a_username_cannot_play_with_the_terminal(people):
     people[1].username, people[1].email = "\x1b[2J", "user0@example.com"
     people[1].save()
     with pytest.raises(CommandError) as error:
-        run("end_sessions", "--user", "user0@example.com")
+        run("end_sessions", "--email", "user0@example.com")
     assert "\x1b" not in str(error.value)
 
 
@@ -399,32 +428,42 @@ def test_users_whom_the_hosts_manager_hides_are_logged_out_too(people, monkeypat
     monkeypatch.setattr(
         UserManager, "get_queryset", lambda self: shown(self).exclude(username__startswith="user")
     )
-    assert run_json("end_sessions", "--user", "user0")["sessions_ended"] == 2
+    assert run_json("end_sessions", "--username", "user0")["sessions_ended"] == 2
     assert run_json("end_sessions", "--all")["sessions_ended"] == 8
 
 
 def test_users_without_addresses_are_found_by_name(people, monkeypatch):
     monkeypatch.setattr(get_user_model(), "EMAIL_FIELD", "address")
-    assert run_json("end_sessions", "--user", "user0")["users"] == 1
+    assert run_json("end_sessions", "--username", "user0")["users"] == 1
     with pytest.raises(CommandError, match="There is no user"):
-        run("end_sessions", "--user", "user0@example.com")
+        run("end_sessions", "--email", "user0@example.com")
 
 
-def test_users_named_by_a_number_are_found_by_it_and_by_address(people, monkeypatch):
+def test_users_named_by_a_number_are_found_by_it(people, monkeypatch):
     monkeypatch.setattr(get_user_model(), "USERNAME_FIELD", "id")
-    names = (str(people[0].pk), "user1@example.com")
-    assert run_json("end_sessions", "--user", *names)["users"] == 2
+    assert run_json("end_sessions", "--username", str(people[0].pk))["users"] == 1
+    with pytest.raises(CommandError, match="There is no user"):
+        run("end_sessions", "--username", "user1")
 
 
 @pytest.mark.django_db
 def test_a_reason_that_is_not_an_administrators_is_refused(people):
     with pytest.raises(CommandError, match="Choose from: administrative, compromised"):
-        run("end_sessions", "--user", "user0", "--reason", "password_changed")
+        run("end_sessions", "--username", "user0", "--reason", "password_changed")
     assert not LogoutEvent.objects.exists()
 
 
-@pytest.mark.parametrize("arguments", [[], ["--all", "--user", "ana"]])
-def test_either_users_or_all_have_to_be_named(arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--all", "--username", "ana"],
+        ["--username", "ana", "--user-id", "1"],
+        ["--username", "ana", "--email", "ana@example.com"],
+        ["--user", "ana"],
+    ],
+)
+def test_whose_logins_end_is_said_in_one_way(arguments):
     with pytest.raises(CommandError, match="--user"):
         run("end_sessions", *arguments)
 
@@ -453,7 +492,7 @@ def test_all_includes_who_has_a_token_alone_and_leaves_out_who_has_only_what_ran
 
 
 @pytest.mark.parametrize(
-    ("whose", "counts"), [(["--all"], (5, 10, 5)), (["--user", "user0", "user5"], (2, 2, 1))]
+    ("whose", "counts"), [(["--all"], (5, 10, 5)), (["--username", "user0", "user5"], (2, 2, 1))]
 )
 def test_a_dry_run_says_what_would_end_and_ends_nothing(people, whose, counts):
     assert run(
@@ -589,7 +628,7 @@ def test_a_person_sees_how_much_there_is_and_how_far_it_came(people, monkeypatch
 
 @pytest.mark.parametrize(
     ("arguments", "answer"),
-    [(["--all"], "yes\n"), (["--all", "--no-input"], ""), (["--user", "user0"], "")],
+    [(["--all"], "yes\n"), (["--all", "--no-input"], ""), (["--username", "user0"], "")],
 )
 def test_a_yes_or_no_input_or_users_by_name_go_on(people, monkeypatch, arguments, answer):
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
@@ -836,9 +875,9 @@ def test_a_person_at_a_terminal_is_asked_and_a_pipe_is_not(crowd, manage, termin
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (["--user", "nobody"], 1, 'There is no user "nobody". Nothing was ended.'),
-        ([], 2, "one of the arguments --user --all is required"),
-        (["--all", "--user", "user1"], 2, "not allowed with argument"),
+        (["--username", "nobody"], 1, 'There is no user "nobody". Nothing was ended.'),
+        ([], 2, "one of the arguments --user-id --username --email --all is required"),
+        (["--all", "--username", "user1"], 2, "not allowed with argument"),
         (["--all", "--reason", "boredom"], 1, "Choose from: administrative, compromised."),
     ],
 )

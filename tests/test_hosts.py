@@ -127,7 +127,7 @@ def test_users_named_by_a_number_whose_manager_hides_the_inactive(people):
         live=LIVE.format(
             admin="number=1, shift={}",
             user="number=2048, email='ana@example.com', shift={'days': [1, 2]}",
-            names="['2048', 'ana@example.com', str(user.pk)]",
+            names="{'--username': '2048', '--email': 'ana@example.com', '--user-id': str(user.pk)}",
         ),
     )
 
@@ -157,7 +157,7 @@ def test_users_of_two_tables_with_a_uuid_and_odd_columns(people):
         live=LIVE.format(
             admin="handle='root'",
             user="handle='Ánä %s {0} \\' ' + 'ñ' * 280, likes=['tea', None]",
-            names="[user.handle, str(user.pk)]",
+            names="{'--username': user.handle, '--user-id': str(user.pk)}",
         ),
     )
 
@@ -181,7 +181,7 @@ def test_tokens_that_name_the_user_by_address(people):
         live=LIVE.format(
             admin="username='root', email='root@example.com'",
             user="username='ana', email='Ana+%s@example.com'",
-            names="['ana', 'ana+%s@example.com', str(user.pk)]",
+            names="{'--email': 'ana+%s@example.com', '--user-id': str(user.pk)}",
         ),
     )
 
@@ -272,7 +272,7 @@ assert "drf_logout" in finders.find("drf_logout/client.js")
 assert finders.find("accounts/client.js").endswith("static/accounts/client.js")
 
 browser.post("/account/logout")
-shapes.live(admin=admin, user=user, names=["ana"])
+shapes.live(admin=admin, user=user, names={"--username": "ana"})
 browser.force_login(admin)
 for model in ("session", "logoutevent"):
     for label in ("accounts", "drf_logout"):

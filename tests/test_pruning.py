@@ -186,14 +186,101 @@ def test_a_token_within_the_leeway_stays_on_the_blacklist(user, client, monkeypa
     assert everything(pruning.prune_tokens) == [1]
 
 
+@pytest.fixture(params=["as they lie", "by key"])
+def whichever_way(request):
+    if request.param == "by key":
+        request.getfixturevalue("by_key")
+
+
 @pytest.mark.django_db
-def test_pruning_records_nothing_and_logs_nobody_out(user, phone, is_in):
-    sessions(1, expire_date=ago(HOUR), user=user)
+def test_a_login_that_ran_out_unused_is_on_record_once_for_what_ended_it(
+    user, settings, whichever_way
+):
+    settings.ACCOUNTS = {"IDLE_TIMEOUT": HOUR, "ABSOLUTE_TIMEOUT": 9 * HOUR}
+    now, later = timezone.now(), ago(-HOUR)
+    expired, idle, old = (
+        *sessions(1, user=user, expire_date=ago(HOUR), user_agent="Phone/1"),
+        *sessions(1, user=user, expire_date=later, last_seen_at=ago(2 * HOUR), first=1),
+        *sessions(
+            *(1,),
+            user=user,
+            expire_date=later,
+            authenticated_at=ago(9 * HOUR),
+            last_seen_at=now,
+            first=2,
+        ),
+    )
+    sessions(3, expire_date=ago(HOUR), first=3)
+    for _ in range(2):
+        everything(pruning.prune_sessions)
+    assert {
+        (event.session_id, event.reason, event.sessions_ended)
+        for event in LogoutEvent.objects.all()
+    } == {
+        (expired.sid, "expired", 1),
+        (idle.sid, "idle_timeout", 1),
+        (old.sid, "absolute_timeout", 1),
+    }
+    assert LogoutEvent.objects.count() == 3
+    event = LogoutEvent.objects.get(session_id=expired.sid)
+    assert (event.user, event.initiator, event.user_agent) == (user, "policy", "Phone/1")
+    assert not Session.objects.exists()
+
+
+@pytest.mark.django_db
+def test_pruning_logs_nobody_out_and_anonymous_sessions_are_no_logins(phone, is_in):
+    sessions(1, expire_date=ago(HOUR))
     outstanding(1, expires_at=ago(HOUR))
     everything(pruning.prune_sessions)
     everything(pruning.prune_tokens)
     assert not LogoutEvent.objects.exists()
     assert is_in(phone.access)
+
+
+@pytest.mark.django_db
+def test_logins_go_in_batches_no_larger_than_was_asked_for(user, whichever_way):
+    sessions(5, expire_date=ago(HOUR), user=user)
+    removed = everything(pruning.prune_sessions, size=2)
+    assert [number for number in removed if number] == [2, 2, 1]
+    assert LogoutEvent.objects.count() == 5
+
+
+@pytest.mark.django_db
+def test_a_batch_of_logins_takes_no_more_statements_where_there_are_more(user, whichever_way):
+    sessions(300, expire_date=ago(HOUR), user=user)
+
+    def statements(size):
+        with CaptureQueriesContext(connection) as captured:
+            assert pruning.prune_sessions(size=size).removed == size
+        return len(captured)
+
+    if connection.vendor == "postgresql":
+        assert statements(10) == statements(200) <= 15
+    else:  # SQLite takes so many values in one statement.
+        assert statements(10) == statements(10)
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_login_that_two_find_to_be_over_is_on_record_once(user):
+    rows = sessions(200, expire_date=ago(HOUR), user=user)
+    begin = threading.Barrier(2, timeout=PATIENCE)
+
+    def find():
+        try:
+            begin.wait()
+            for row in rows:
+                services.run_out(session=row)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(find)
+        begin.wait()
+        everything(pruning.prune_sessions, size=3)
+        found.result()
+    assert LogoutEvent.objects.count() == 200
+    assert set(LogoutEvent.objects.values_list("session_id", flat=True)) == {r.sid for r in rows}
 
 
 @pytest.mark.postgresql
@@ -209,10 +296,10 @@ def test_a_batch_is_one_statement(prune):
         after = batch.last
         assert batch.removed == removed
         assert len([query for query in captured if query["sql"].startswith("WITH")]) == 1
-        # Begin, the statement, commit.
-        assert len(captured) == 3
+        # With begin and commit; and of sessions, with the look for logins among them.
+        assert len(captured) <= 8
         # Nothing is sent that grows with the rows.
-        assert len(captured[1]["sql"]) < 1000
+        assert max(len(query["sql"]) for query in captured) < 1500
     assert after is None
 
 

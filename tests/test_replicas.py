@@ -170,7 +170,7 @@ def by_others(user, phone, laptop):
 
 
 def by_command(user, phone, laptop):
-    call_command("end_sessions", "--user", "ana", verbosity=0)
+    call_command("end_sessions", "--username", "ana", verbosity=0)
 
 
 def by_password(user, phone, laptop):

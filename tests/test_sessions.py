@@ -214,6 +214,9 @@ def test_expired_sessions_are_cleared_and_live_ones_kept(call, phone, laptop):
     assert not call(SessionStore(), "exists", dead)
     assert call(SessionStore(), "exists", live)
     assert Session.objects.filter(kind="token").get().sid == laptop.refresh.sid
+    # A login that nobody used any more ends on record; an anonymous session is none.
+    event = LogoutEvent.objects.get()
+    assert (event.session_id, event.reason) == (phone.refresh.sid, "expired")
 
 
 def test_djangos_clearsessions_command_clears_them(key, phone):
@@ -224,6 +227,7 @@ def test_djangos_clearsessions_command_clears_them(key, phone):
     call_command("clearsessions")
 
     assert Session.objects.get() == row(key)
+    assert LogoutEvent.objects.get().session_id == phone.refresh.sid
 
 
 # Owners

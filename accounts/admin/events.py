@@ -24,6 +24,7 @@ from accounts.admin.chart import draw
 from accounts.admin.clock import local, midnight, to_the_second
 from accounts.admin.export import FORMATS, export
 from accounts.admin.paginator import BoundedPaginator
+from accounts.admin.parameters import CheckedParameters
 from accounts.admin.search import matching
 from accounts.models import LogoutEvent, LogoutEventQuerySet
 
@@ -70,7 +71,7 @@ def _start(day: date, kind: str) -> date:
 
 
 @admin.register(LogoutEvent)
-class LogoutEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic at run time
+class LogoutEventAdmin(CheckedParameters, admin.ModelAdmin):  # type: ignore[type-arg] # not generic at run time
     """What ended, when, why and by whom."""
 
     list_display = (

@@ -43,13 +43,26 @@ COLUMNS: Final = (
     "request_id",
 )
 
-# What a spreadsheet takes for a formula (OWASP, "CSV Injection"); the wide forms count as the plain
-# ones in some locales, and spaces before them are passed over.
-_FORMULA: Final = re.compile("[\\t\\r\\n]|\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
+# What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"): also in a wide
+# form, which counts as the plain one in some locales, and behind what is passed over.
+_OPERATORS: Final = (
+    "=+\\-@\u207a-\u207c\u208a-\u208c\u2212\ufb29\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
+)
+_PASSED_OVER: Final = '\\s"\\x00-\\x20\\x7f-\\x9f\\xad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff'
+# Where a cell begins: a spreadsheet may have another separator than the file, and a quotation mark
+# behind that one quotes.
+_CELL: Final = "(?:\\A|(?<=[,;\\t\\n\\v\\f\\r\\x1c-\\x1e\\x85\u2028\u2029]))"
+# At the end of the value, it is the quotation mark after it that would begin a cell.
+_FORMULA: Final = re.compile(
+    f'{_CELL}(?:(?=[{_PASSED_OVER}]*[{_OPERATORS}]|"*[\\t\\r\\n])|(?<!\\A)(?=[{_PASSED_OVER}]*\\Z))'
+)
 
 
 def csv_lines(rows: Iterable[Row]) -> str:
-    """Write rows as CSV (RFC 4180); what a spreadsheet would run begins with a single quote."""
+    """Write rows as CSV (RFC 4180); a single quote is before what a spreadsheet would run.
+
+    Whether that separates cells by a comma, as the file does, by a semicolon or by a tab.
+    """
     text = io.StringIO()
     csv.writer(text).writerows([_inert(value) for value in row.values()] for row in rows)
     return text.getvalue()
@@ -134,4 +147,4 @@ def _row(event: LogoutEvent) -> Row:
 
 
 def _inert(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+    return value if value is None or isinstance(value, int) else _FORMULA.sub("'", str(value))

@@ -14,7 +14,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.forms import CheckboxInput
 from django.http import HttpRequest, HttpResponse
@@ -28,6 +27,7 @@ from accounts.admin import devices
 from accounts.admin.clock import to_the_minute
 from accounts.admin.confirmation import by_administrator, confirmation, is_confirmed, report
 from accounts.admin.paginator import BoundedPaginator
+from accounts.admin.parameters import CheckedParameters
 from accounts.admin.search import matching
 from accounts.models import Session
 from accounts.services import Reason
@@ -48,11 +48,7 @@ class OwnerFilter(admin.SimpleListFilter):
         """Return the user who is asked for."""
         if (key := self.value()) is None:
             return []
-        try:
-            user = get_user_model()._default_manager.filter(pk=key).first()
-        except (ValueError, ValidationError) as error:
-            raise IncorrectLookupParameters from error
-        if user is None:
+        if (user := get_user_model()._default_manager.filter(pk=key).first()) is None:
             raise IncorrectLookupParameters
         return [(key, user.get_username())]
 
@@ -62,7 +58,7 @@ class OwnerFilter(admin.SimpleListFilter):
 
 
 @admin.register(Session)
-class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic at run time
+class SessionAdmin(CheckedParameters, admin.ModelAdmin):  # type: ignore[type-arg] # not generic at run time
     """Who is logged in, where, since when and until when."""
 
     list_display = ("owner", "device", "last_seen", "logged_in", "ends", "ip_address", "kind")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -20,16 +20,12 @@ from django.utils.translation import ngettext
 
 from accounts import services
 from accounts.admin.confirmation import by_administrator, confirmation, is_confirmed, report
+from accounts.admin.parameters import CheckedParameters
 from accounts.models import Session, User
 from accounts.services import Cause, LogoutResult, Reason
 
-if TYPE_CHECKING:
-    UserAdmin = admin.ModelAdmin[User]
-else:
-    UserAdmin = object
 
-
-class EndLoginsMixin(UserAdmin):
+class EndLoginsMixin(CheckedParameters):
     """For a host's user admin: ``class UserAdmin(EndLoginsMixin, auth_admin.UserAdmin)``.
 
     Two actions, for whoever may change the users that are chosen, and a link from a user's page to

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
+from django.core.exceptions import FieldError, ValidationError
 from django.core.management.base import CommandError
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import blacklist
@@ -44,14 +43,22 @@ def keys(users: QuerySet[User], *, size: int) -> Iterator[Any]:  # Any: as the h
         page = list(rest.order_by("pk").values_list("pk", flat=True)[:size])
 
 
-def named(names: Iterable[str]) -> QuerySet[User]:
-    """Return the users with these usernames, e-mail addresses or keys: one for each name.
+def by_key(texts: Iterable[str]) -> QuerySet[User]:
+    """Return the users with these primary keys. Raises ``CommandError`` if there is none of one."""
+    return _found("pk", texts)
 
-    Raises ``CommandError`` if there is none, or if it is the username of one and the key or the
-    address of another: anybody may choose a username (which is shown so that it cannot
-    play with the terminal).
+
+def by_username(texts: Iterable[str]) -> QuerySet[User]:
+    """Return the users with these usernames. Raises ``CommandError`` if there is none of one."""
+    return _found(get_user_model().USERNAME_FIELD, texts)
+
+
+def by_email(texts: Iterable[str]) -> QuerySet[User]:
+    """Return the users with these e-mail addresses, in upper or lower case.
+
+    Raises ``CommandError`` if there is none of one, or more than one.
     """
-    return _everyone().filter(pk__in=[_named(name) for name in names])
+    return _found(f"{get_user_model().get_email_field_name()}__iexact", texts)
 
 
 def _everyone() -> QuerySet[User]:
@@ -59,29 +66,24 @@ def _everyone() -> QuerySet[User]:
     return get_user_model()._base_manager.using(database())  # noqa: SLF001 - as documented
 
 
-def _named(name: str) -> Any:  # Any: as the host's key is
+def _found(lookup: str, texts: Iterable[str]) -> QuerySet[User]:
+    return _everyone().filter(pk__in=[_one(lookup, text) for text in texts])
+
+
+def _one(lookup: str, text: str) -> Any:  # Any: as the host's key is
     try:
-        found = list(_everyone().filter(_is_named(name)).order_by("pk")[:3])
-    except ValueError:  # not a text that the database can hold
+        # An empty address is nobody's, for many may have none.
+        found = list(_everyone().filter(**{lookup: text}).order_by("pk")[:3]) if text else []
+    except (ValueError, ValidationError, FieldError):
+        # Not such a field's, nor a text that the database can hold; or the host has no such field.
         found = []
     if not found:
-        raise CommandError(_('There is no user "%s". Nothing was ended.') % name)
+        raise CommandError(_('There is no user "%s". Nothing was ended.') % text)
     if len(found) > 1:
+        # Shown so that a username cannot play with the terminal.
         users = ", ".join(f"{user.get_username()!r} ({user.pk})" for user in found)
         raise CommandError(
-            _('"%(name)s" is more than one user: %(users)s. Nothing was ended.')
-            % {"name": name, "users": users}
+            _('"%(name)s" is more than one user: %(users)s. Use --user-id. Nothing was ended.')
+            % {"name": text, "users": users}
         )
     return found[0].pk
-
-
-def _is_named(name: str) -> Q:
-    model = get_user_model()
-    email = model.get_email_field_name()
-    condition = Q(**{f"{email}__iexact": name}) if hasattr(model, email) else Q(pk__in=())
-    for field in model._meta.concrete_fields:
-        if field.primary_key or field.name == model.USERNAME_FIELD:
-            # Neither has to be text.
-            with contextlib.suppress(ValidationError):
-                condition |= Q(**{field.name: field.to_python(name)})
-    return condition

@@ -35,8 +35,11 @@ class AlreadyEnded(Exception):
 
 
 @retried
-def end_sessions(*, sessions: SessionQuerySet, cause: Cause) -> LogoutResult:
-    """End these logins, of whatever users; each is on record for itself."""
+def end_sessions(*, sessions: SessionQuerySet, cause: Cause | None) -> LogoutResult:
+    """End these logins, of whatever users; each is on record for itself.
+
+    Without a cause each ends for the limit that it is past.
+    """
     with transaction.atomic(using=database()):
         ended = list(
             sessions.using(database())
@@ -131,13 +134,8 @@ def end_browser_session(*, user: User, session_key: str, client: ClientInfo) -> 
 
 def run_out(*, session: Session) -> LogoutResult:
     """Record that a login was found to be past one of its limits: once, whoever else finds it."""
-    if (reason := session.run_out_by) is None:
-        return UNCHANGED
-    return end_sessions(
-        # Asked again: a use beside this one may just have kept it alive.
-        sessions=Session.objects.run_out().filter(pk=session.pk),
-        cause=Cause(reason=reason, initiator=Initiator.POLICY),
-    )
+    # Asked again: a use beside this one may just have kept it alive.
+    return end_sessions(sessions=Session.objects.run_out().filter(pk=session.pk), cause=None)
 
 
 def end_reused(*, session: Session) -> LogoutResult:

@@ -17,6 +17,13 @@ PAGES: Final = 256
 """Of a batch: two megabytes, where nobody has built PostgreSQL with pages of another size."""
 
 
+def batch(rows: QuerySet[Any], *, first: int) -> QuerySet[Any]:  # Any: of one model or another
+    """Keep the rows in a batch of pages, from the first one on."""
+    placed = rows.order_by().annotate(place=Func(template="ctid", output_field=TextField()))
+    pages = {"place__gte": f"({first},0)", "place__lt": f"({first + PAGES},0)"}
+    return placed.filter(**pages)  # type: ignore[no-any-return] # what is annotated is Any there
+
+
 def remove(
     doomed: QuerySet[Any],  # Any: of one model or another
     *,
@@ -34,9 +41,7 @@ def remove(
     connection = connections[doomed.db]
     quote, meta = connection.ops.quote_name, doomed.model._meta
     free = (
-        doomed.order_by()
-        .annotate(place=Func(template="ctid", output_field=TextField()))
-        .filter(place__gte=f"({first},0)", place__lt=f"({first + PAGES},0)")
+        batch(doomed, first=first)
         .values("place")
         # One that somebody else holds is passed over. Once locked, nobody else can keep it alive.
         .select_for_update(skip_locked=True)[:size]

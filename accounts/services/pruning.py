@@ -1,6 +1,6 @@
 """Removing the rows that nothing asks for any more, batch after batch, beside traffic.
 
-Nothing is recorded: nobody is logged out by it, for what goes was refused already.
+Nobody is logged out by it, for what goes was refused already. The end of each login is on record.
 
 Each function here removes one batch in one short transaction, and says where the next one begins,
 so that all of them together read a table once. It waits for nobody: a row that a request holds is
@@ -24,6 +24,7 @@ from django.db.models import Field, ForeignObjectRel, Model, QuerySet
 from accounts import blacklist
 from accounts.models import Session, database
 from accounts.services import heap
+from accounts.services.endings import end_sessions
 from accounts.services.transactions import retried
 
 Key = str | int
@@ -52,8 +53,21 @@ def expired_tokens() -> QuerySet[Any]:  # Any: the rows are SimpleJWT's
 
 @retried
 def prune_sessions(*, size: int, after: Key | None = None) -> Batch:
-    """Remove a batch of ``expired_sessions()``, of ``size`` rows at most."""
-    return _prune(expired_sessions(), size=size, after=after)
+    """Remove a batch of ``expired_sessions()``, of ``size`` logins and ``size`` others at most."""
+    anonymous, logins = (expired_sessions().filter(user__isnull=none) for none in (True, False))
+    with transaction.atomic(using=database()):
+        batch = _prune(anonymous, size=size, after=after)
+        if goes_by_pages := _goes_by_pages(Session):
+            logins = heap.batch(logins, first=int(after or 0))
+        else:
+            until = {"pk__lte": batch.last} if batch.last else {}
+            logins = logins.filter(pk__gt=after or "", **until)
+        free = logins.select_for_update(skip_locked=True).values_list("pk", flat=True)
+        keys = list(free[:size])
+        ended = end_sessions(sessions=Session.objects.filter(pk__in=keys), cause=None)
+    # As many as were asked for: there may be more of them in these pages.
+    last = int(after or 0) if goes_by_pages and len(keys) == size else batch.last
+    return Batch(removed=batch.removed + ended.sessions_ended, last=last)
 
 
 @retried
@@ -63,13 +77,18 @@ def prune_tokens(*, size: int, after: Key | None = None) -> Batch:
 
 
 def _prune(doomed: QuerySet[Any], *, size: int, after: Key | None) -> Batch:
-    referring = _referring(doomed.model)
-    blacklisted = blacklist.blacklistings().model
-    hosts = {column.model for column in (*referring, *_referring(blacklisted))} - {blacklisted}
-    if hosts or connections[doomed.db].vendor != "postgresql":
+    if not _goes_by_pages(doomed.model):
         return _prune_by_key(doomed, size=size, after=after)
-    removed, page = heap.remove(doomed, referring=referring, size=size, first=int(after or 0))
+    removed, page = heap.remove(
+        doomed, referring=_referring(doomed.model), size=size, first=int(after or 0)
+    )
     return Batch(removed=removed, last=page)
+
+
+def _goes_by_pages(model: type[Model]) -> bool:
+    blacklisted = blacklist.blacklistings().model
+    hosts = {column.model for to in (model, blacklisted) for column in _referring(to)}
+    return connections[database()].vendor == "postgresql" and hosts <= {blacklisted}
 
 
 def _referring(model: type[Model]) -> list[Field[Any, Any]]:

