@@ -578,4 +578,5 @@ def test_a_hosts_fail_open_setting_of_the_library_switches_nothing_off(settings,
     settings.RATELIMIT_FAIL_OPEN = True
     settings.CACHES = {"default": {"BACKEND": "tests.test_ratelimit.RefusingCache"}}
 
-    assert [grant().status_code for _ in range(4)] == [400, 400, 429, 429]
+    # A minute's share of the rate, and at least one.
+    assert [grant().status_code for _ in range(3)] == [400, 429, 429]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import timedelta
 from itertools import product
 from types import SimpleNamespace
@@ -83,7 +84,9 @@ def strangers_phone(clients, eve, wire):
 def limiter(monkeypatch):
     """Stop the clock of the rate limit."""
     clock = SimpleNamespace(now=1_800_000_000)
-    monkeypatch.setattr("django_ratelimit.core.time", SimpleNamespace(time=lambda: clock.now))
+    stopped = SimpleNamespace(time=lambda: clock.now, monotonic=time.monotonic)
+    monkeypatch.setattr("django_ratelimit.core.time", stopped)
+    monkeypatch.setattr("accounts.ratelimit.time", stopped)
     return clock
 
 

@@ -182,9 +182,8 @@ def _end(alias: str, scope: Scope, count: int) -> str:
         name=_of_owner(users.USERNAME_FIELD, alias),
         closed=_CLOSED.format(**TABLES) if closes else "",
         closed_tokens="UNION ALL SELECT * FROM closed" if closes else "",
-        blacklisting=_BLACKLISTING.format(
-            others=_OTHERS.format(**TABLES) if closes else "", **TABLES
-        ),
+        unknown=_UNKNOWN.format(**TABLES) if closes else "",
+        others=_OTHERS.format(**TABLES) if closes else "",
         presented=_presented(count),
         **TABLES,
     )
@@ -206,7 +205,16 @@ revoked AS (
     UNION ALL SELECT user_id, token.* FROM ended, {{presented}} WHERE token.jti <> refresh_jti
     {{closed_tokens}}
 ),
-{{blacklisting}}
+recorded AS (
+    INSERT INTO {{outstanding}} (user_id, jti, token, created_at, expires_at)
+    SELECT user_id, jti, '', created_at, expires_at FROM revoked {{unknown}}
+    ON CONFLICT (jti) DO UPDATE SET token = '' RETURNING id
+),
+listed AS (
+    INSERT INTO {{blacklisted}} (token_id, blacklisted_at)
+    SELECT id, %(occurred_at)s::timestamptz FROM (SELECT id FROM recorded {{others}}) AS token
+    ON CONFLICT (token_id) DO NOTHING RETURNING token_id
+)
 INSERT INTO {{event}} (user_id, username, tokens_revoked, {", ".join(_SAID)})
 SELECT user_id, username, (SELECT count(*) FROM listed), {_VALUES}::inet FROM ended
 RETURNING id, user_id, username, tokens_revoked
@@ -224,28 +232,16 @@ _CLOSED: Final = f"""closed AS (
         COALESCE(login.rotated_at, login.authenticated_at), login.expire_date
 ),"""
 
-# The tokens that plain SimpleJWT has minted.
-_OTHERS: Final = """UNION ALL SELECT known.id, jti
-    FROM {outstanding} AS known JOIN ended USING (user_id)
+# Of many tokens those that have a row keep it as it is: to write it anew is what an upsert does.
+_UNKNOWN: Final = (
+    "WHERE NOT EXISTS (SELECT FROM {outstanding} AS known WHERE known.jti = revoked.jti)"
+)
+
+# Those, and the tokens that plain SimpleJWT has minted.
+_OTHERS: Final = """UNION ALL SELECT known.id FROM {outstanding} AS known JOIN revoked USING (jti)
+    UNION ALL SELECT known.id FROM {outstanding} AS known JOIN ended USING (user_id)
     WHERE expires_at > %(utc_now)s
         AND NOT EXISTS (SELECT FROM {blacklisted} WHERE token_id = known.id)"""
-
-# What SimpleJWT's tables learn of the tokens that are ``revoked``.
-_BLACKLISTING: Final = """recorded AS (
-    INSERT INTO {outstanding} (user_id, jti, token, created_at, expires_at)
-    SELECT user_id, jti, '', created_at, expires_at FROM revoked
-    WHERE NOT EXISTS (SELECT FROM {outstanding} AS known WHERE known.jti = revoked.jti)
-    ON CONFLICT (jti) DO UPDATE SET token = '' RETURNING id, jti
-),
-listed AS (
-    INSERT INTO {blacklisted} (token_id, blacklisted_at)
-    SELECT id, %(occurred_at)s::timestamptz FROM (
-        SELECT id, jti FROM recorded
-        UNION ALL SELECT known.id, jti FROM {outstanding} AS known JOIN revoked USING (jti)
-        {others}
-    ) AS token
-    ON CONFLICT (token_id) DO NOTHING RETURNING token_id
-)"""
 
 # A token without a row is told apart by what changes nothing: ``login`` sees to it in the ORM.
 _ROTATE: Final = """WITH rotated AS (

@@ -81,7 +81,8 @@ def test_the_record_is_downloaded(enter, record):
     assert "eve" in download.path().read_text()
 
 
-def test_logins_are_chosen_and_ended(enter, finds_nothing, shoot, user):
+def test_logins_are_chosen_and_ended(enter, finds_nothing, shoot, user, settings):
+    settings.ACCOUNTS = {**settings.ACCOUNTS, "MAX_SESSIONS": None}
     for _ in range(101):
         services.log_in(user=user, client=ClientInfo())
     page = enter()
