@@ -53,7 +53,7 @@ def expired_tokens() -> QuerySet[Any]:  # Any: the rows are SimpleJWT's
 
 @retried
 def prune_sessions(*, size: int, after: Key | None = None) -> Batch:
-    """Remove a batch of ``expired_sessions()``, of ``size`` logins and ``size`` others at most."""
+    """Remove a batch of ``expired_sessions()``, of ``size`` of either kind at most."""
     anonymous, logins = (expired_sessions().filter(user__isnull=none) for none in (True, False))
     with transaction.atomic(using=database()):
         batch = _prune(anonymous, size=size, after=after)
@@ -63,10 +63,11 @@ def prune_sessions(*, size: int, after: Key | None = None) -> Batch:
             until = {"pk__lte": batch.last} if batch.last else {}
             logins = logins.filter(pk__gt=after or "", **until)
         free = logins.select_for_update(skip_locked=True).values_list("pk", flat=True)
-        keys = list(free[:size])
+        # Fewer than of what leaves no entry behind, for they are locked until all are on record.
+        keys = list(free[: min(size, KEYS)])
         ended = end_sessions(sessions=Session.objects.filter(pk__in=keys), cause=None)
     # As many as were asked for: there may be more of them in these pages.
-    last = int(after or 0) if goes_by_pages and len(keys) == size else batch.last
+    last = int(after or 0) if goes_by_pages and len(keys) == min(size, KEYS) else batch.last
     return Batch(removed=batch.removed + ended.sessions_ended, last=last)
 
 
