@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG
-from django.core.exceptions import BadRequest, ValidationError
+from django.core.exceptions import BadRequest, EmptyResultSet, ValidationError
 from django.db import DataError, ProgrammingError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -57,6 +57,9 @@ class CheckedParameters(ModelAdmin):
         **kwargs: Any,  # Any: as Django has it, of one version or another
     ) -> HttpResponse | None:
         """Take an action on rows, if what names them can be the name of one."""
-        with answered_by(BadRequest):
-            queryset.filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME)).exists()
+        keys = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        with answered_by(BadRequest), suppress(EmptyResultSet):
+            str(queryset.filter(pk__in=keys).query)  # as the database would be asked
+            if any("\0" in key for key in keys):
+                raise ValueError
         return super().response_action(request, queryset, *args, **kwargs)
