@@ -14,7 +14,7 @@ from django.db.models import F
 from django.utils import translation
 from hypothesis import HealthCheck, settings
 
-from accounts import ratelimit, services
+from accounts import audit, ratelimit, services
 from accounts.clients import ClientInfo
 from accounts.conf import conf
 from accounts.models import Session
@@ -44,6 +44,12 @@ def _fresh_rate_limits(monkeypatch):
     cache.clear()
     monkeypatch.setattr(ratelimit, "_outage", Outage())
     monkeypatch.setattr(ratelimit, "_budget", Budget())
+
+
+@pytest.fixture(autouse=True)
+def _nothing_told_yet():
+    """Let the security log tell of the use of an ended login, whatever it told another test."""
+    audit._told.clear()
 
 
 @pytest.fixture(autouse=True)
