@@ -19,7 +19,7 @@ from rest_framework_simplejwt.serializers import TokenObtainPairSerializer as Si
 from rest_framework_simplejwt.serializers import TokenRefreshSerializer as SimpleJWTRefresh
 from rest_framework_simplejwt.settings import api_settings
 
-from accounts import passwords, services, tokens
+from accounts import audit, passwords, services, tokens
 from accounts.api.contracts import BAD_BODY
 from accounts.clients import ClientInfo
 from accounts.exceptions import TokenError
@@ -147,6 +147,8 @@ class TokenObtainPairSerializer(SimpleJWTObtain):
         request = self.context.get("request")
         request = HttpRequest() if request is None else getattr(request, "_request", request)
         if is_foreign_form(request):
+            event = audit.Event.LOGIN_FAIL
+            audit.log_refusal(request, event, action="login", reason="foreign_form")
             raise PermissionDenied
         user = passwords.log_in(
             request, username=attrs[self.username_field], password=attrs["password"]
