@@ -125,7 +125,7 @@ def log_in_and_out(url: str, **name: str) -> None:
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
     assert requests.get(f"{url}/user", headers=bearer, timeout=PATIENCE).status_code == 200
     body = requests.post(f"{url}/logout", headers=bearer, timeout=PATIENCE).json()
-    assert body == {"success": True, "message": "Sesión cerrada exitosamente"}
+    assert body == {"detail": "Logout successful"}
     assert requests.get(f"{url}/user", headers=bearer, timeout=PATIENCE).status_code == 401
     refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     answer = requests.post(f"{url}/token", json=refresh, timeout=PATIENCE)

@@ -134,10 +134,11 @@ class ContractView(APIView):
     def error_body(self, exc: Exception, status: int) -> contracts.Body:
         """Return the contract's error, in words of ours: DRF's may repeat what was sent."""
         if isinstance(exc, InvalidToken):
-            return self.contract.error(status, exc.message)
-        if isinstance(exc, Refused):
-            return self.contract.error(status, str(exc.detail))
-        return self.contract.error(status, contracts.ERRORS[status])
+            # One code for every token, as SimpleJWT has it: what its clients look for.
+            return self.contract.error(status, exc.message, exc.default_code)
+        message = str(exc.detail) if isinstance(exc, Refused) else contracts.ERRORS[status]
+        code = _code(exc) if isinstance(exc, APIException) else "error"
+        return self.contract.error(status, message, code)
 
     def success(self, message: contracts.Text) -> Response:
         """Return the contract's success."""
@@ -192,13 +193,15 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     contract: Contract = view.initkwargs.get("contract", view.cls.contract)
     language = contract.negotiate(request.headers.get("Accept-Language", ""))
     with translation.override(language):
-        response = JsonResponse(contract.error(500, contracts.ERRORS[500]), status=500)
+        response = JsonResponse(contract.error(500, contracts.ERRORS[500], "error"), status=500)
     return _private(response, language)
 
 
 def _reason(exc: APIException) -> str:
-    if isinstance(exc, InvalidToken):
-        return exc.reason
+    return exc.reason if isinstance(exc, InvalidToken) else _code(exc)
+
+
+def _code(exc: APIException) -> str:
     codes = exc.get_codes()
     return codes if isinstance(codes, str) else "invalid"
 
