@@ -15,7 +15,7 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.log import log_response
 from django.views.decorators.debug import sensitive_variables
 from django.views.defaults import server_error as django_server_error
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException, NotAuthenticated, ParseError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import IsAuthenticated
@@ -33,6 +33,7 @@ from accounts.authentication import InvalidToken, JWTAuthentication
 from accounts.clients import ClientInfo
 from accounts.exceptions import ReauthenticationRequired, TokenError
 from accounts.permissions import RecentlyAuthenticated
+from accounts.tokens import AccessToken
 
 
 class JSONOnly(BaseContentNegotiation):
@@ -176,6 +177,16 @@ def validated(serializer_class: type[Serializer[Any]], request: Request) -> dict
     serializer = serializer_class(data=request.data)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
+
+
+def login_token(request: Request) -> AccessToken:
+    """Return the token of the caller's login.
+
+    Raises ``NotAuthenticated``: a test may force a user on us who has no login.
+    """
+    if not isinstance(request.auth, AccessToken):
+        raise NotAuthenticated
+    return request.auth
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:

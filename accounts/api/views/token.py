@@ -21,7 +21,7 @@ from accounts.api.serializers import (
     RefreshGrantSerializer,
     is_foreign_form,
 )
-from accounts.api.views.base import ContractView, Refused, validated
+from accounts.api.views.base import ContractView, Refused, login_token, validated
 from accounts.authentication import after_end_event
 from accounts.exceptions import TokenError, TokenExpired, TokenReused, TokenRevoked
 from accounts.models import User
@@ -140,7 +140,7 @@ class ReauthenticateView(ContractView):
 
     def post(self, request: Request) -> Response:
         """Check the password, and mark this login."""
-        token = self.token = cast("AccessToken", request.auth)
+        token = self.token = login_token(request)
         password = validated(ReauthenticationSerializer, request)["password"]
         if token.session is None:
             raise Refused(400, contracts.NOT_REAUTHENTICABLE, "not_reauthenticable")
