@@ -27,6 +27,7 @@ from rest_framework.test import APIClient
 from rest_framework_simplejwt.settings import api_settings
 
 from accounts import services
+from accounts.api.serializers import minting
 from accounts.clients import ClientInfo
 from accounts.models import User
 
@@ -36,7 +37,7 @@ class LoginClient(APIClient):
 
     def log_in(self, user: User) -> services.TokenPair:
         """Log in without a password, and send the access token from then on."""
-        pair = services.log_in(user=user, client=ClientInfo())
+        pair = services.log_in(user=user, client=ClientInfo(), mint=minting())
         bearer = f"{api_settings.AUTH_HEADER_TYPES[0]} {pair.access}"
         self.credentials(**{api_settings.AUTH_HEADER_NAME: bearer})
         return pair

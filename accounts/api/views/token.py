@@ -20,6 +20,7 @@ from accounts.api.serializers import (
     ReauthenticationSerializer,
     RefreshGrantSerializer,
     is_foreign_form,
+    minting,
 )
 from accounts.api.views.base import ContractView, Refused, login_token, validated
 from accounts.authentication import after_end_event
@@ -100,7 +101,7 @@ class TokenView(ContractView):
         if user is None:
             raise OAuthError("Wrong credentials", "invalid_grant")
         try:
-            pair = services.log_in(user=user, client=self.client)
+            pair = services.log_in(user=user, client=self.client, mint=minting())
         except TokenRevoked as error:  # gone or deactivated while the password was checked
             raise OAuthError("Wrong credentials", "invalid_grant") from error
         self.event, self.user = audit.Event.LOGIN_SUCCESS, user
