@@ -179,7 +179,7 @@ LOCALE = "django.middleware.locale.LocaleMiddleware"
     [
         (True, "en", "es", "es"),
         (True, "es", "en", "en"),
-        (True, "es", "de", "es"),
+        (True, "es", "nl", "es"),
         (False, "es", "en", "es"),
         (False, "en", "es", "en"),
     ],

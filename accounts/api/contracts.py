@@ -16,7 +16,7 @@ from django.utils.translation.trans_real import parse_accept_lang_header
 from accounts.authentication import NOT_VALID
 from accounts.services import Scope
 
-LANGUAGES: Final = ("es", "en")
+LANGUAGES: Final = ("es", "en", "de", "fr", "it", "pt")
 """The languages that every message is translated to."""
 
 Text = str | Promise
