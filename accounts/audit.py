@@ -104,3 +104,11 @@ def log(
         "request_id": client.request_id,
     }
     logger.log(event.level, json.dumps(entry))
+
+
+def log_refusal(request: HttpRequest, event: Event, *, action: str, reason: str) -> None:
+    """Log that a password was not accepted, or not even tried, unless the view does."""
+    if not is_taken_over(request):
+        client = ClientInfo.from_request(request)
+        user_id = getattr(getattr(request, "user", None), "pk", None)
+        log(event, action=action, reason=reason, success=False, client=client, user_id=user_id)

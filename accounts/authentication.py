@@ -29,7 +29,7 @@ class InvalidToken(SimpleJWTInvalidToken):
     """A token was refused: SimpleJWT's 401, with a reason that a client can act on."""
 
     def __init__(self, error: TokenError) -> None:
-        self.reason = error.code
+        self.error, self.reason = error, error.code
         self.message = str(_message(error))
         super().__init__(self.message)
 
@@ -46,7 +46,10 @@ def read_bearer(request: Request) -> str | None:
     The scheme is matched without regard to case (RFC 9110 §11.1). Raises ``TokenInvalid`` if more
     than a token follows it.
     """
-    header: str = request.META.get(api_settings.AUTH_HEADER_NAME, "")
+    return _bearer(request.META.get(api_settings.AUTH_HEADER_NAME, ""))
+
+
+def _bearer(header: str) -> str | None:
     scheme, _, raw = header.strip().partition(" ")
     if not raw or scheme.lower() not in {known.lower() for known in AUTH_HEADER_TYPES}:
         return None
@@ -55,7 +58,7 @@ def read_bearer(request: Request) -> str | None:
     return raw
 
 
-def after_end_event(error: TokenRevoked) -> audit.Event:
+def after_end_event(error: TokenError) -> audit.Event:
     """Return how the security log names the use of a login that has ended."""
     if isinstance(error, LoginRunOut):
         return audit.Event.SESSION_EXPIRED
@@ -76,50 +79,69 @@ class JWTAuthentication(SimpleJWTAuthentication):
         self, request: Request
     ) -> tuple[User, AccessToken] | None:
         """Return the user and the token, or None if the request has no bearer token."""
+        header = self.get_header(request)
+        raw = None if header is None else self.get_raw_token(header)
+        if raw is None:
+            return None
+        token = self.get_validated_token(raw)
         try:
-            if (raw := read_bearer(request)) is None:
-                return None
-        except TokenError as error:
-            raise InvalidToken(error) from error
-        token = self.get_validated_token(raw.encode(errors="replace"))
-        try:
-            login = services.find_login(token=token)
-            if login.session is not None:
-                login.session.touch()
-        except TokenRevoked as error:
+            return self.get_user(token), token
+        except InvalidToken as refused:
             audit.log(
-                after_end_event(error),
+                after_end_event(refused.error),
                 action="authenticate",
                 target=request.path,
                 success=False,
-                reason=error.code,
+                reason=refused.reason,
                 status=401,
                 client=ClientInfo.from_request(request),
                 user_id=token.user_id,
                 session_id=token.sid,
             )
+            raise
+
+    def get_header(self, request: Request) -> bytes | None:  # type: ignore[override] # None, too
+        """Return the Authorization header, of whatever characters it is made."""
+        header: str = request.META.get(api_settings.AUTH_HEADER_NAME, "")
+        return header.encode(errors="replace") or None
+
+    def get_raw_token(self, header: bytes) -> bytes | None:
+        """Return the token of a header, as ``read_bearer()``. Raises ``InvalidToken``."""
+        try:
+            raw = _bearer(header.decode(errors="replace"))
+        except TokenError as error:
+            raise InvalidToken(error) from error
+        return None if raw is None else raw.encode()
+
+    def get_validated_token(self, raw_token: str | bytes) -> AccessToken:
+        """Verify a raw token, for code that has no request. Raises ``InvalidToken``."""
+        raw = raw_token if isinstance(raw_token, str) else raw_token.decode(errors="replace")
+        try:
+            return decode_access(raw)
+        except TokenError as error:
+            raise InvalidToken(error) from error
+
+    @sensitive_variables()
+    def get_user(self, validated_token: Token) -> User:  # type: ignore[override] # as above
+        """Return the user of a verified token whose login is alive, and note its use.
+
+        The login's row is the token's ``session`` from then on. Raises ``InvalidToken``.
+        """
+        token = cast("AccessToken", validated_token)
+        try:
+            login = services.find_login(token=token)
+            if login.session is not None:
+                login.session.touch()
+        except TokenRevoked as error:
             raise InvalidToken(error) from error
         token.session = login.session
-        return login.user, token
-
-    def get_validated_token(self, raw_token: bytes) -> AccessToken:
-        """Verify a raw token, for code that has no request. Raises ``InvalidToken``."""
-        try:
-            return decode_access(raw_token.decode(errors="replace"))
-        except TokenError as error:
-            raise InvalidToken(error) from error
-
-    def get_user(self, validated_token: Token) -> User:  # type: ignore[override] # as above
-        """Return the user of a verified token whose login is alive. Raises ``InvalidToken``."""
-        try:
-            return services.find_login(token=cast("AccessToken", validated_token)).user
-        except TokenError as error:
-            raise InvalidToken(error) from error
+        return login.user
 
     def authenticate_header(self, request: Request) -> str:
         """Name an error only to a client that presented a token (RFC 6750 §3.1)."""
+        header = self.get_header(request)
         try:
-            presented = read_bearer(request) is not None
-        except TokenInvalid:
+            presented = header is not None and self.get_raw_token(header) is not None
+        except InvalidToken:
             presented = True
         return 'Bearer error="invalid_token"' if presented else "Bearer"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self
 
 from django.http import HttpRequest
 
 from accounts.conf import UNIX_SOCKET, conf
+
+logger = logging.getLogger(__name__)
 
 USER_AGENT_MAX_LENGTH = 512
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]")
@@ -66,7 +70,23 @@ def _address(request: HttpRequest) -> str | None:
             nearest = address
             if not _is_trusted(address):
                 break
+    elif _is_proxied(request, nearest) and not conf.trusted_proxies:
+        _warn_of_proxy()
     return str(nearest) if nearest else None
+
+
+def _is_proxied(request: HttpRequest, peer: IPv4Address | IPv6Address | None) -> bool:
+    """Whether a request looks as if a proxy beside us has passed it on."""
+    return "X-Forwarded-For" in request.headers and not (peer and peer.is_global)
+
+
+@cache
+def _warn_of_proxy() -> None:
+    """Tell once in a process."""
+    logger.warning(
+        "X-Forwarded-For from a private address, and nobody is in ACCOUNTS['TRUSTED_PROXIES']: "
+        "everybody behind that proxy has one address, and shares one limit"
+    )
 
 
 def _parse(hop: str) -> IPv4Address | IPv6Address | None:

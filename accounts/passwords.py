@@ -22,7 +22,8 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.crypto import constant_time_compare, salted_hmac
 from rest_framework.exceptions import Throttled
 
-from accounts.conf import conf
+from accounts import audit
+from accounts.conf import Rate, conf
 from accounts.logins import is_allowed
 from accounts.models import Session, User
 from accounts.ratelimit import Attempts, address_key
@@ -154,9 +155,14 @@ def _check(
 
 
 def _of_stranger(request: HttpRequest, name: str) -> list[Attempts]:
-    address = Attempts(request, name="address", key=address_key(request), rate=conf.address_rate)
+    address = _attempt(request, "address", address_key(request), conf.address_rate)
     return [address, _attempt(request, "password", f"name:{_plain(name)}")]
 
 
-def _attempt(request: HttpRequest, name: str, key: str) -> Attempts:
-    return Attempts(request, name=name, key=key, rate=conf.password_rate)
+def _attempt(request: HttpRequest, name: str, key: str, rate: Rate | None = None) -> Attempts:
+    try:
+        return Attempts(request, name=name, key=key, rate=rate or conf.password_rate)
+    except Throttled:
+        event = audit.Event.RATE_LIMIT_EXCEEDED
+        audit.log_refusal(request, event, action="password", reason="throttled")
+        raise

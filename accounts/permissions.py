@@ -26,6 +26,6 @@ class RecentlyAuthenticated(BasePermission):
             session = request.auth.session
         else:
             session = current_session(request._request)
-            if session is not None and session.user_id != request.user.pk:
+            if session is not None and session.user_id != getattr(request.user, "pk", None):
                 session = None
         return session is not None and session.recently_reauthenticated

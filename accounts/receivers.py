@@ -131,14 +131,9 @@ def on_user_logged_in(request: HttpRequest | None, user: User, **kwargs: Any) ->
 def on_user_login_failed(request: HttpRequest | None = None, **kwargs: Any) -> None:
     """Log who could not log in; the name that was tried may be a password, so it is left out."""
     # What is handed to authenticate() need not be a request at all.
-    if isinstance(request, HttpRequest | Request) and not audit.is_taken_over(request):
-        audit.log(
-            audit.Event.LOGIN_FAIL,
-            action="login",
-            reason="credentials",
-            success=False,
-            client=ClientInfo.from_request(request),
-        )
+    if isinstance(request, HttpRequest | Request):
+        event = audit.Event.LOGIN_FAIL
+        audit.log_refusal(request, event, action="login", reason="credentials")
 
 
 @receiver(user_logged_out)

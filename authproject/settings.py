@@ -108,6 +108,12 @@ if "postgresql" in DATABASES["default"]["ENGINE"]:
         "CONN_HEALTH_CHECKS": True,
     }
 
+if "sqlite" in DATABASES["default"]["ENGINE"]:
+    # Who writes waits for who writes.
+    DATABASES["default"] |= {
+        "OPTIONS": {"transaction_mode": "IMMEDIATE", **DATABASES["default"].get("OPTIONS", {})}
+    }
+
 if "REDIS_URL" in env:
     CACHES = {
         "default": {

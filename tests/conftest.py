@@ -15,7 +15,7 @@ from django.utils import translation
 from hypothesis import HealthCheck, settings
 
 from accounts import audit, ratelimit, services
-from accounts.clients import ClientInfo
+from accounts.clients import ClientInfo, _warn_of_proxy
 from accounts.conf import conf
 from accounts.models import Session
 from accounts.ratelimit import Budget, Outage
@@ -45,6 +45,7 @@ def _fresh_memory(monkeypatch):
     monkeypatch.setattr(ratelimit, "_outage", Outage())
     monkeypatch.setattr(ratelimit, "_budget", Budget())
     monkeypatch.setattr(audit, "_told", set())
+    _warn_of_proxy.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -69,6 +69,8 @@ class Host:
         with (folder / "host" / "settings.py").open("a") as file:
             file.write("\nLIMITED = {'django.contrib.admin': 'accounts.apps.AdminConfig'}\n")
             file.write("STOCK_APPS = [LIMITED.get(app, app) for app in INSTALLED_APPS]\n")
+            # On SQLite, which startproject sets up, writers have to be told to wait.
+            file.write("DATABASES['default']['OPTIONS'] = {'transaction_mode': 'IMMEDIATE'}\n")
             file.write(adopted_settings)
             file.write("INSTALLED_APPS = [*STOCK_APPS, 'rest_framework', *INSTALLED_APPS]\n")
             file.write("SECRET_KEY = 'a secret of the host that is long enough for HS256' * 2\n")
@@ -131,7 +133,7 @@ def log_in_and_out(url: str, **name: str) -> None:
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
     assert requests.get(f"{url}/user", headers=bearer, timeout=PATIENCE).status_code == 200
     body = requests.post(f"{url}/logout", headers=bearer, timeout=PATIENCE).json()
-    assert body == {"success": True, "message": "Sesión cerrada exitosamente"}
+    assert body == {"detail": "Logout successful"}
     assert requests.get(f"{url}/user", headers=bearer, timeout=PATIENCE).status_code == 401
     refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     answer = requests.post(f"{url}/token", json=refresh, timeout=PATIENCE)

@@ -86,7 +86,7 @@ def test_a_login_through_simplejwts_view_logs_out(stock_url):
 def test_simplejwts_views_refuse_what_we_ended(stock_url):
     tokens = obtain(stock_url)
     rotated = post(f"{stock_url}/stock/refresh", {"refresh": tokens["refresh"]}).json()
-    assert post(f"{stock_url}/auth/logout", {}, rotated["access"]).status_code == 200
+    assert post(f"{stock_url}/api/v1/auth/logout", {}, rotated["access"]).status_code == 200
     for token in (tokens["refresh"], rotated["refresh"]):
         answer = post(f"{stock_url}/stock/refresh", {"refresh": token})
         assert answer.status_code == 401

@@ -11,15 +11,16 @@ from django.contrib.sessions.models import Session as DjangoSession
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.db import DatabaseError, OperationalError, connection
 from django.test import Client
-from django.urls import include, path
+from django.urls import include, path, reverse
 from rest_framework.parsers import JSONParser
 from rest_framework.response import Response
+from rest_framework.schemas.generators import EndpointEnumerator
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
 from accounts import services
 from accounts.api.contracts import PLAIN, V1
-from accounts.api.urls import plain, v1
+from accounts.api.urls import drf, plain, v1
 from accounts.api.views import LogoutView, UserView
 from accounts.models import LogoutEvent, Session
 from accounts.sessions import SessionStore
@@ -68,6 +69,7 @@ urlpatterns = [
     path("subclass/logout", SubclassView.as_view()),
     path("suspicious", RefusingView.as_view(contract=PLAIN, error=SuspiciousOperation("x"))),
     path("bad", RefusingView.as_view(contract=PLAIN, error=BadRequest("x"))),
+    path("drf/", include(drf)),
     path("", include(plain)),
 ]
 handler500 = "accounts.api.views.server_error"
@@ -213,7 +215,7 @@ def test_a_failing_middleware_speaks_the_clients_language(post):
 
 
 @pytest.mark.usefixtures("failing")
-@pytest.mark.parametrize("path", ["/admin/", "/nowhere", "/logout/"])
+@pytest.mark.parametrize("path", ["/admin/", "/nowhere", "/logouts"])
 def test_a_failure_on_another_route_is_djangos_own_page(web, path):
     answer = web.get(path)
 
@@ -850,3 +852,48 @@ def test_who_guesses_too_much_costs_no_statement(settings, post, user, django_as
 
     with django_assert_num_queries(0):
         assert post("/token", body).status_code == 429
+
+
+# Trailing slashes
+
+
+ROUTES = [
+    ("POST", "token"),
+    ("POST", "logout"),
+    ("POST", "logout/all"),
+    ("POST", "reauthenticate"),
+    ("GET", "sessions"),
+    ("DELETE", "sessions/8a5f1f2e-0000-4000-8000-000000000000"),
+    ("GET", "user"),
+]
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("prefix", ["/drf/", "/api/v1/auth/", "/"])
+@pytest.mark.parametrize(("method", "route"), ROUTES)
+def test_with_a_slash_at_its_end_a_route_answers_the_same(web, phone, prefix, method, route):
+    bearer = {"Authorization": f"Bearer {phone.access}"}
+
+    with_one, without = (
+        web.generic(method, f"{prefix}{route}{end}", "{}", "application/json", headers=bearer)
+        for end in ("/", "")
+    )
+
+    assert with_one.status_code == without.status_code
+    assert without.status_code in {200, 400, 404}
+    assert list(with_one.json()) == list(without.json())
+
+
+@pytest.mark.parametrize("contract", ["drf_logout_v1", "drf_logout_plain"])
+def test_a_route_is_named_without_a_slash_at_its_end(contract):
+    for name in ("token", "logout", "logout_all", "reauthenticate", "sessions", "user"):
+        assert not reverse(f"{contract}:{name}").endswith("/")
+    assert not reverse(f"{contract}:session", args=["x"]).endswith("/")
+
+
+def test_a_schema_lists_each_route_once():
+    listed = EndpointEnumerator(patterns=urlpatterns).get_api_endpoints()
+
+    paths = [path for path, *_ in listed]
+    assert len(paths) > 20
+    assert not [path for path in paths if path.endswith("/")]

@@ -150,6 +150,35 @@ def test_an_administrator_changes_their_password(staff):
     assert browser.get("/admin/").status_code == 200
 
 
+@pytest.mark.urls(__name__)
+@pytest.mark.usefixtures("staff")
+@pytest.mark.parametrize("attempt", WAYS)
+@pytest.mark.parametrize("spent_by", ["ana", "ana@example.com"], ids=["the name", "the account"])
+def test_a_guess_that_a_limit_refuses_is_in_the_security_log_once(
+    attempt, spent_by, grant, security_log
+):
+    for _ in range(GUESSES):
+        grant(email=spent_by)
+    before = len(security_log())
+
+    attempt("wrong")
+
+    [line] = security_log()[before:]
+    # Of an account that has been guessed at, our endpoint says what it answers: a wrong password.
+    assert line["event"] in {"excess_rate_limit_exceeded", "authn_login_fail"}
+    assert line["result"] == "failure"
+
+
+def test_a_refused_change_of_the_admins_password_is_in_the_security_log(staff, security_log):
+    browser = Client()
+    browser.force_login(staff)
+    for _ in range(GUESSES + 1):
+        browser.post("/admin/password_change/", {"old_password": "wrong"})
+
+    line = security_log()[-1]
+    assert (line["event"], line["user"]) == ("excess_rate_limit_exceeded", str(staff.pk))
+
+
 def test_the_admin_is_for_staff(user):
     answer = try_at_the_admin(PASSWORD)
 
@@ -328,10 +357,12 @@ def test_the_token_endpoint_takes_no_form_of_another_site(user, grant, headers):
 
 @pytest.mark.urls(__name__)
 @pytest.mark.parametrize("headers", FOREIGN)
-def test_simplejwts_view_takes_no_form_of_another_site(user, headers):
+def test_simplejwts_view_takes_no_form_of_another_site(user, headers, security_log):
     body = {"username": "ana", "password": PASSWORD}
 
     assert Client().post("/stock/token", body, headers=headers).status_code == 403
+    [line] = security_log()
+    assert (line["event"], line["reason"]) == ("authn_login_fail", "foreign_form")
 
 
 @pytest.mark.parametrize(

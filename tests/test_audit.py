@@ -87,6 +87,15 @@ def test_an_event_has_its_owasp_name_and_level(log, security_log, event, name, l
     assert (line["event"], line["level"]) == (name, level)
 
 
+def test_what_was_told_is_remembered_in_a_bounded_space(log, security_log, monkeypatch):
+    monkeypatch.setattr(audit, "MAX_TOLD", 2)
+
+    for login in ("a", "a", "b", "b", "c", "a"):
+        log(audit.Event.SESSION_USE_AFTER_EXPIRE, session_id=login)
+
+    assert [line["session"] for line in security_log()] == ["a", "b", "c", "a"]
+
+
 def test_a_line_is_logged_at_the_level_it_names(log, security_log, caplog):
     for event in audit.Event:
         log(event)

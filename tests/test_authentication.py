@@ -20,6 +20,7 @@ from accounts import blacklist, logins, services, tokens
 from accounts.authentication import InvalidToken, JWTAuthentication
 from accounts.exceptions import TokenReused, TokenRevoked
 from accounts.models import Session, TokenVersion
+from accounts.permissions import RecentlyAuthenticated
 from accounts.services import Cause
 
 pytestmark = pytest.mark.django_db
@@ -359,3 +360,118 @@ def test_code_without_a_request_meets_no_ended_login(phone):
 
     with pytest.raises(InvalidToken):
         authentication.get_user(token)
+
+
+@pytest.mark.parametrize("kind", [str, lambda token: str(token).encode()], ids=["str", "bytes"])
+def test_a_raw_token_is_text_or_bytes_as_simplejwts_is(phone, kind):
+    token = JWTAuthentication().get_validated_token(kind(phone.access))
+
+    assert token.jti == phone.access.jti
+
+
+@pytest.mark.parametrize("raw", ["\xff", b"\xff", "a.b.c", "", b""])
+def test_a_raw_token_that_is_none_is_refused(raw):
+    with pytest.raises(InvalidToken):
+        JWTAuthentication().get_validated_token(raw)
+
+
+# A JWT from a cookie: the recipes that are written for SimpleJWT
+
+
+class WholeRecipe(JWTAuthentication):
+    """Overrides all of it."""
+
+    def authenticate(self, request):
+        if (raw_token := request.COOKIES.get("access")) is None:
+            return None
+        validated_token = self.get_validated_token(raw_token)
+        return self.get_user(validated_token), validated_token
+
+
+class HeaderRecipe(JWTAuthentication):
+    """Overrides where the header is read."""
+
+    def get_header(self, request):
+        cookie = request.COOKIES.get("access")
+        return super().get_header(request) or (cookie and f"Bearer {cookie}".encode())
+
+
+class RawTokenRecipe(JWTAuthentication):
+    """Overrides how the header is read: a scheme of two words."""
+
+    def get_raw_token(self, header):
+        return header.removeprefix(b"Cookie of ")
+
+
+def recipe(authentication):
+    class View(HostView):
+        authentication_classes = [authentication]
+        permission_classes = [RecentlyAuthenticated]
+
+    return View.as_view()
+
+
+RECIPES = ["whole", "header", "raw"]
+urlpatterns += [
+    path("whole", recipe(WholeRecipe)),
+    path("header", recipe(HeaderRecipe)),
+    path("raw", recipe(RawTokenRecipe)),
+]
+
+
+@pytest.fixture
+def by_cookie(client, session):
+    """Ask a view that wants a re-authenticated login, with a token in a cookie."""
+    session.reauthenticated_at = timezone.now()
+    session.save()
+
+    def ask(name, access):
+        if name == "raw":
+            return client.get("/raw", headers={"Authorization": f"Cookie of {access}"})
+        client.cookies["access"] = str(access)
+        return client.get(f"/{name}")
+
+    return ask
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_for_simplejwt_knows_the_user_and_the_login(by_cookie, phone, name):
+    answer = by_cookie(name, phone.access)
+
+    assert (answer.status_code, answer.json()) == (200, {"user": "ana"})
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_use_by_a_recipe_keeps_a_login_going(by_cookie, phone, session, name):
+    Session.objects.update(last_seen_at=timezone.now() - timedelta(seconds=61))
+
+    by_cookie(name, phone.access)
+
+    session.refresh_from_db()
+    assert timezone.now() - session.last_seen_at < timedelta(seconds=10)
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_refuses_an_ended_login(by_cookie, phone, name):
+    Session.objects.all().delete()
+
+    answer = by_cookie(name, phone.access)
+
+    assert answer.status_code == 401
+    assert answer.json() == {"detail": "Token has been invalidated", "code": "token_not_valid"}
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("name", ["header", "raw"])
+def test_the_use_of_an_ended_login_by_a_recipe_is_in_the_security_log(
+    by_cookie, security_log, phone, name
+):
+    Session.objects.all().delete()
+
+    answer = by_cookie(name, phone.access)
+
+    assert security_log()[-1]["event"] == "session_use_after_expire"
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'

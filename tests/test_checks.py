@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from django.conf import global_settings
 from django.contrib.admin import AdminSite
 from django.core.checks import Tags, run_checks
-from django.urls import path
+from django.urls import clear_url_caches, include, path, reverse_lazy, set_script_prefix
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.decorators import action, api_view, authentication_classes
+from rest_framework.routers import SimpleRouter
+from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
+from rest_framework_simplejwt.authentication import JWTAuthentication as SimpleJWTAuthentication
+from rest_framework_simplejwt.authentication import JWTStatelessUserAuthentication
 
 from accounts.api.serializers import TokenObtainPairSerializer
+from accounts.authentication import JWTAuthentication
 from accounts.conf import AAL1, AAL2, AAL3
 from accounts.pages.admin import AdminSite as LimitedAdminSite
 
@@ -92,13 +101,91 @@ def test_another_session_engine_is_a_warning(settings, told):
     assert ids(told()) == ["drf_logout.W001"]
 
 
+class OwnAuthentication(SimpleJWTAuthentication):
+    """A host's own, of SimpleJWT's: a token from a cookie, say. dj-rest-auth has one, too."""
+
+
+class Recipe(JWTAuthentication):
+    """A host's own, of ours."""
+
+
+class HostView(APIView):
+    """Any view of the host."""
+
+
+@api_view()
+@authentication_classes([SimpleJWTAuthentication])
+def by_function(request):
+    """A view of the host that is a function."""
+
+
+class ActionsView(ViewSet):
+    """Views of the host, by a router."""
+
+    @action(detail=False, authentication_classes=[SimpleJWTAuthentication])
+    def report(self, request):
+        """One of them."""
+
+
+router = SimpleRouter()
+router.register("actions", ActionsView, basename="actions")
+
+
+@pytest.fixture
+def routed(settings, monkeypatch):
+    """Serve these routes."""
+
+    def run(*patterns):
+        monkeypatch.setitem(globals(), "urlpatterns", list(patterns))
+        settings.ROOT_URLCONF = __name__
+        clear_url_caches()
+
+    yield run
+    clear_url_caches()
+    set_script_prefix("/")
+
+
 @pytest.mark.parametrize("name", ["JWTAuthentication", "JWTStatelessUserAuthentication"])
-def test_simplejwts_own_authentication_is_a_warning(settings, told, name):
+def test_simplejwts_own_authentication_in_the_setting_is_a_warning(settings, told, name):
     settings.REST_FRAMEWORK = {
         "DEFAULT_AUTHENTICATION_CLASSES": [f"rest_framework_simplejwt.authentication.{name}"]
     }
 
-    assert ids(told()) == ["drf_logout.W002"]
+    [message] = told()
+    assert message.id == "drf_logout.W002"
+    assert "DEFAULT_AUTHENTICATION_CLASSES" in message.msg
+
+
+@pytest.mark.parametrize(
+    "authentication",
+    [SimpleJWTAuthentication, JWTStatelessUserAuthentication, OwnAuthentication],
+)
+def test_a_view_that_accepts_the_tokens_of_ended_logins_is_a_warning_that_names_it(
+    routed, told, authentication
+):
+    view = HostView.as_view(authentication_classes=[authentication])
+    routed(path("api/", include([path("a", view), path("b", view)])))
+
+    [message] = told()
+    assert message.id == "drf_logout.W002"
+    assert f"{__name__}.HostView" in message.msg
+    assert message.msg.count("HostView") == 1
+
+
+def test_a_view_that_is_a_function_or_an_action_is_named_too(routed, told):
+    routed(path("function", by_function), *router.urls)
+
+    [message] = told()
+    assert message.id == "drf_logout.W002"
+    assert f"{__name__}.by_function" in message.msg
+    assert f"{__name__}.ActionsView" in message.msg
+
+
+@pytest.mark.parametrize("authentication", [JWTAuthentication, Recipe, SessionAuthentication])
+def test_a_view_that_refuses_ended_logins_is_no_warning(routed, told, authentication):
+    routed(path("", HostView.as_view(authentication_classes=[authentication])))
+
+    assert told() == []
 
 
 @pytest.mark.parametrize(
@@ -110,6 +197,93 @@ def test_simplejwts_own_authentication_is_a_warning(settings, told, name):
 )
 def test_authentication_that_is_not_simplejwts_is_no_warning(settings, told, value):
     settings.REST_FRAMEWORK = value
+
+    assert told() == []
+
+
+def somewhere(request):
+    """Any page of the host."""
+
+
+PAGES = path("account/", include("accounts.pages.urls"))
+
+
+@pytest.mark.parametrize("name", ["LOGIN_URL", "LOGIN_REDIRECT_URL"])
+@pytest.mark.parametrize("value", ["/accounts/nowhere/", "nowhere", "app:nowhere"])
+def test_a_setting_that_leads_nowhere_from_the_pages_is_a_warning(settings, told, name, value):
+    setattr(settings, name, value)
+
+    [message] = told()
+    assert message.id == "drf_logout.W009"
+    assert f"{name} = '{value}'" in message.msg
+
+
+def test_djangos_own_defaults_lead_nowhere(settings, told):
+    settings.LOGIN_URL = global_settings.LOGIN_URL
+    settings.LOGIN_REDIRECT_URL = global_settings.LOGIN_REDIRECT_URL
+
+    assert ids(told()) == ["drf_logout.W009", "drf_logout.W009"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/account/login",
+        "/account/login?from=host#form",
+        "drf_logout_pages:login",
+        reverse_lazy("drf_logout_pages:login"),
+        "https://login.example.com/",
+        "//login.example.com/",
+        "/admin",
+    ],
+)
+def test_a_setting_that_leads_somewhere_is_no_warning(settings, routed, told, value):
+    routed(path("prefix/", include(([PAGES], "host"))), PAGES, path("admin/", somewhere))
+    settings.LOGIN_URL = value
+
+    assert told() == []
+
+
+def test_a_host_that_is_mounted_below_a_prefix_names_it(settings, routed, told):
+    routed(PAGES)
+    settings.LOGIN_URL = "/below/account/login"
+    settings.LOGIN_REDIRECT_URL = "drf_logout_pages:sessions"
+    set_script_prefix("/below/")
+
+    assert told() == []
+
+
+def test_without_the_pages_the_settings_are_the_hosts_affair(settings, routed, told):
+    routed(path("", HostView.as_view()))
+    settings.LOGIN_URL = "/nowhere"
+
+    assert told() == []
+
+
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+
+
+@pytest.mark.parametrize("options", [{}, {"transaction_mode": "DEFERRED"}])
+def test_sqlite_that_gives_up_where_two_write_at_once_is_a_warning(
+    settings, monkeypatch, told, options
+):
+    monkeypatch.setitem(settings.DATABASES, "default", {**SQLITE, "OPTIONS": options})
+
+    [message] = told()
+    assert message.id == "drf_logout.W010"
+    assert "IMMEDIATE" in message.hint
+
+
+@pytest.mark.parametrize("mode", ["IMMEDIATE", "immediate", "EXCLUSIVE"])
+def test_sqlite_that_waits_to_write_is_no_warning(settings, monkeypatch, told, mode):
+    database = {**SQLITE, "OPTIONS": {"transaction_mode": mode}}
+    monkeypatch.setitem(settings.DATABASES, "default", database)
+
+    assert told() == []
+
+
+def test_another_database_of_the_hosts_may_be_any_sqlite(settings, monkeypatch, told):
+    monkeypatch.setitem(settings.DATABASES, "other", SQLITE)
 
     assert told() == []
 

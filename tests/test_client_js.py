@@ -13,6 +13,7 @@ import pytest
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts import services
+from accounts.api.contracts import DRF, PLAIN, V1
 from accounts.models import LogoutEvent, Session
 from accounts.tokens import AccessToken
 from tests.chromium import PATIENCE
@@ -227,6 +228,20 @@ def test_a_wrong_password_is_told(open_browser, user):
         "message": "Wrong credentials",
     }
     assert not tab.is_in
+
+
+@pytest.mark.parametrize("contract", [V1, PLAIN, DRF], ids=["v1", "plain", "drf"])
+def test_what_a_contract_says_of_an_error_is_told(open_browser, contract):
+    open_browser.expect_error("status of 429")
+    tab = Tab(open_browser())
+    body = contract.error(429, "Too many requests", "throttled")
+    tab.page.route("**/token", lambda route: route.fulfill(status=429, json=body))
+
+    message = tab.do(
+        """client.logIn({ username: "ana", password: "x" }).catch(({ message }) => message)"""
+    )
+
+    assert message == "Too many requests"
 
 
 def test_a_new_login_ends_the_one_before(tab):

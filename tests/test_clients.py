@@ -243,3 +243,42 @@ def test_https_at_a_proxy_counts_as_django_is_told(rf, settings):
 
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     assert clear_site_data(request) == '"cookies"'
+
+
+# Behind a proxy that is not trusted: everybody shares one address, and one limit
+
+
+def warnings(caplog):
+    return [r.getMessage() for r in caplog.records if r.name == "accounts.clients"]
+
+
+@pytest.mark.parametrize(
+    "peer", ["10.0.0.1", "127.0.0.1", "100.64.0.1", "fd00::1", "::ffff:10.0.0.1", ""]
+)
+def test_a_proxy_in_front_of_us_that_nobody_trusts_is_told_once(settings, caplog, peer):
+    settings.ACCOUNTS = {}
+
+    for forwarded in ("198.51.100.9", "198.51.100.10"):
+        client(REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR=forwarded)
+
+    [warning] = warnings(caplog)
+    assert "TRUSTED_PROXIES" in warning
+    assert "198.51.100" not in warning  # what a client may have written
+
+
+@pytest.mark.parametrize(
+    ("trusted", "meta"),
+    [
+        ([], {"REMOTE_ADDR": "8.8.8.8", "HTTP_X_FORWARDED_FOR": "198.51.100.9"}),
+        ([], {"REMOTE_ADDR": "10.0.0.1"}),
+        (["10.0.0.0/8"], {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "198.51.100.9"}),
+        (["10.0.0.0/8"], {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "198.51.100.9"}),
+    ],
+    ids=["from the internet", "without the header", "trusted", "somebody is trusted"],
+)
+def test_where_there_is_no_such_proxy_nothing_is_told(settings, caplog, trusted, meta):
+    settings.ACCOUNTS = {"TRUSTED_PROXIES": trusted}
+
+    client(**meta)
+
+    assert warnings(caplog) == []

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from django.contrib.auth import get_user_model
 from psycopg.errors import DeadlockDetected
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
@@ -21,11 +22,12 @@ from accounts import blacklist as simplejwt_blacklist
 from accounts import services
 from accounts.models import LogoutEvent, Session
 from accounts.services.record import record_each
-from benchmarks.drills import kills, logins, pairs, races
+from benchmarks.drills import attackers, guesses, kills, logins, pairs, races, traces
 from benchmarks.drills.client import Answer, Client
 from benchmarks.drills.kills import Case
 from benchmarks.drills.postgresql import PostgreSQL
 from benchmarks.drills.report import Report, Table
+from benchmarks.drills.traces import Asked
 from tests.host import PATIENCE
 
 pytestmark = pytest.mark.postgresql
@@ -64,6 +66,7 @@ def report():
         ("kills", ["--logouts", "60", "--workers", "2"]),
         ("races", ["--races", "40", "--rounds", "5"]),
         ("pairs", ["--races", "1"]),
+        ("attackers", ["--seconds", "5"]),
     ],
 )
 def test_a_short_drill_loses_nothing(drill, options, tmp_path):
@@ -295,6 +298,81 @@ def test_a_deadlock_is_counted_and_told(tmp_path):
         assert told.count("pg_advisory_xact_lock") == 2
     finally:
         server.close()
+
+
+# Attackers
+
+
+@pytest.fixture
+def attack(client, report, with_drill_urls, settings, security_log, caplog, tmp_path, monkeypatch):
+    """Let attackers of these names go through a round; return the report."""
+    monkeypatch.setenv("DRILL_GUESSES", str(tmp_path / "guesses"))
+    settings.PASSWORD_HASHERS = ["benchmarks.drills.guesses.WatchedHasher"]
+
+    def run(*names, by=client, prepare=lambda attack: None, **accounts):
+        settings.ACCOUNTS = {**settings.ACCOUNTS, "TRUSTED_PROXIES": ["127.0.0.1"], **accounts}
+        with traces.watching_ends():
+            attack = attackers.Attack(by, window_ends=200, names=names)
+            prepare(attack)
+            attack.run(seconds=0, threads=1, pause=0)
+            lines = [f"{r.levelname} {r.name} {r.getMessage()}" for r in caplog.records]
+            lines += map(json.dumps, security_log())
+            attack.examine(tmp_path / "guesses", lines, report)
+        return report
+
+    return run
+
+
+def test_attackers_get_nothing(attack):
+    report = attack(*attackers.NAMES[2:])
+
+    assert report.lost == []
+    tried, more = report.tables[:2]
+    assert all(row[f"of {of}"] for row in tried.rows.values() for of in ("guesses", "log-ins"))
+    assert [row["counted by"] for row in more.rows.values()] == [4, 1]
+
+
+def test_whatever_attackers_get_is_a_loss(attack, client):
+    def spoil(attack):
+        [front] = attack.fronts
+        get_user_model().objects.filter(pk=front.guessed.pk).update(is_active=False)
+        Session.objects.filter(sid=front.targets[0].tokens[0].sid).delete()
+
+    report = attack(
+        "no credential",
+        by=Liar(host=client.host, port=client.port),
+        prepare=spoil,
+        PASSWORD_RATE="30/5m",
+    )
+
+    kinds = {loss.split(": ")[1] for loss in report.lost}
+    assert kinds == {"too many", "kept in", "kept out", "ended", "no trace"}
+
+
+def test_guesses_are_counted_by_windows():
+    key = "user:1"
+    ends = guesses.seconds_left(key, 1_000_000.0) + 1_000_000
+    within, after = [ends - 1.5] * 10, [ends + 0.5] * 10
+
+    assert list(guesses.too_many([*within, *after], key=key, began=ends - 2)) == []
+    assert list(guesses.too_many([ends - 1.2, *within], key=key, began=ends - 2)) == [ends - 1.2]
+    assert list(guesses.too_many([*after, ends + 1], key=key, began=ends)) == [ends + 1]
+
+
+def test_a_refused_request_without_a_line_is_a_loss():
+    asked = [
+        Asked(id=number, what="", status=400, is_refused=True, presented=token, by_django="")
+        for number, token in (("1", ""), ("2", "of a told login"), ("3", ""))
+    ]
+    lines = [
+        json.dumps({"event": "authn_login_fail", "request_id": "1"}),
+        json.dumps({"event": "session_use_after_expire", "request_id": "0", "session": "s"}),
+    ]
+
+    missing, events = traces.untraced(asked, lines, {"of a told login": "s"})
+
+    assert [one.id for one in missing] == ["3"]
+    assert events == {"authn_login_fail": 1, "session_use_after_expire": 1}
 
 
 def test_a_page_in_place_of_an_answer_is_its_status(client):

@@ -183,7 +183,7 @@ def test_too_many_wrong_passwords_are_told_when_to_try_again(user, settings, sec
     assert said in text(response)
     assert not browser.is_in
     line = security_log()[-1]
-    assert (line["event"], line["status"]) == ("excess_rate_limit_exceeded", 429)
+    assert (line["event"], line["result"]) == ("excess_rate_limit_exceeded", "failure")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth import alogin, alogout, login, logout
+from django.contrib.auth import alogin, alogout, authenticate, login, logout
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.db import SessionStore as DjangoSessionStore
@@ -284,5 +284,11 @@ def test_the_end_of_a_deleted_users_logins_is_in_the_log_with_their_id(user, pho
 @pytest.mark.django_db(transaction=True)
 def test_what_a_user_asked_for_is_logged_by_who_was_asked(phone, security_log):
     services.end_sessions(sessions=Session.objects.all(), cause=Cause())
+
+    assert security_log() == []
+
+
+def test_a_failure_that_no_request_came_with_is_not_logged(db, security_log):
+    assert authenticate(None, username="ana", password="wrong") is None
 
     assert security_log() == []

@@ -31,6 +31,7 @@ from accounts.api.urls import plain
 from accounts.exceptions import TokenRevoked
 from accounts.models import Session
 from accounts.services import Scope
+from accounts.testing import LoginClient
 
 from .conftest import PASSWORD
 
@@ -233,6 +234,51 @@ def test_a_host_adds_claims_in_get_token(post, user):
         token = tokens.decode(raw)
         assert token["tenant"] == "acme"
         assert token.sid == Session.objects.get().sid
+
+
+@pytest.fixture
+def host_serializer(monkeypatch):
+    """Set the host's serializer."""
+
+    def run(path):
+        monkeypatch.setattr(api_settings, "TOKEN_OBTAIN_SERIALIZER", path)
+
+    return run
+
+
+def test_the_token_endpoint_keeps_the_claims_that_a_host_adds(post, user, host_serializer):
+    host_serializer(f"{__name__}.HostSerializer")
+
+    answer = post("/token", grant_type="password", username="ana", password=PASSWORD).json()
+    grant = {"grant_type": "refresh_token", "refresh_token": answer["refresh_token"]}
+    refreshed = post("/token", **grant).json()
+
+    for pair in (answer, refreshed):
+        for kind in ("access_token", "refresh_token"):
+            token = tokens.decode(pair[kind])
+            assert token["tenant"] == "acme"
+            assert token.sid == Session.objects.get().sid
+
+
+def test_a_client_of_a_hosts_tests_has_the_claims_that_the_host_adds(user, host_serializer):
+    host_serializer(f"{__name__}.HostSerializer")
+
+    assert LoginClient().log_in(user).access["tenant"] == "acme"
+
+
+class StockSerializer(simplejwt.TokenObtainPairSerializer):
+    """A host's own that is none of ours: what it mints is of no login."""
+
+
+def test_the_token_endpoint_mints_by_itself_where_the_hosts_serializer_is_not_ours(
+    post, user, host_serializer, is_in
+):
+    host_serializer(f"{__name__}.StockSerializer")
+
+    answer = post("/token", grant_type="password", username="ana", password=PASSWORD).json()
+
+    assert is_in(answer["access_token"])
+    assert tokens.decode(answer["access_token"]).sid == Session.objects.get().sid
 
 
 def test_a_refresh_rotates(post, is_in, phone, rotation, after_grace):

@@ -444,6 +444,17 @@ def test_a_token_that_is_blacklisted_for_a_moment_ends_the_login(phone, device):
 # Following SimpleJWT's own rotation
 
 
+@pytest.mark.usefixtures("way")
+def test_a_refresh_goes_on_where_simplejwts_row_of_the_token_is_gone(phone, device):
+    OutstandingToken.objects.all().delete()
+
+    successor = services.refresh(token=phone.refresh, client=device).refresh
+
+    assert Session.objects.get().refresh_jti == successor.jti
+    assert OutstandingToken.objects.filter(jti=successor.jti).exists()
+    assert BlacklistedToken.objects.get().token.jti == phone.refresh.jti
+
+
 # Re-authenticating
 
 

@@ -219,6 +219,18 @@ def test_expired_sessions_are_cleared_and_live_ones_kept(call, phone, laptop):
     assert (event.session_id, event.reason) == (phone.refresh.sid, "expired")
 
 
+def test_more_expired_sessions_than_go_at_once_are_cleared(user, device, monkeypatch):
+    monkeypatch.setattr("accounts.services.pruning.KEYS", 2)
+    for _ in range(5):
+        services.log_in(user=user, client=device)
+    Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+
+    SessionStore.clear_expired()
+
+    assert not Session.objects.exists()
+    assert LogoutEvent.objects.count() == 5
+
+
 def test_djangos_clearsessions_command_clears_them(key, phone):
     Session.objects.filter(sid=phone.refresh.sid).update(
         expire_date=timezone.now() - timedelta(seconds=1)

@@ -1,4 +1,4 @@
-"""The two wire formats: the same answers in other shapes."""
+"""The wire formats: the same answers in other shapes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from django.utils import timezone
+from django.conf import settings
+from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import pgettext_lazy
 from django.utils.translation.trans_real import parse_accept_lang_header
@@ -24,23 +25,30 @@ Body = dict[str, object]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contract:
-    """How one wire format says things."""
+    """How one wire format says things.
 
-    language: str
-    """Spoken to a client that names none."""
+    A host's own is one expression: ``replace(DRF, default_scope=Scope.GLOBAL)``.
+    """
+
+    language: str | None
+    """Spoken to a client that names none; None where the host's Django chooses for every client."""
     default_scope: Scope
     """Of ``POST logout``."""
     expired_status: int
     """The HTTP status of a logout whose token has expired."""
     success: Callable[[Text], Body]
-    error: Callable[[int, Text], Body]
+    error: Callable[[int, Text, str], Body]
+    """Of a status, what is said to people, and what is said to programs."""
 
     def negotiate(self, accept_language: str) -> str:
         """Return the language of an answer (RFC 9110 §12.5.4).
 
         The first range that is a translated language, whatever its region; where none is, or the
-        client does not care (``*``), the contract's own.
+        client does not care (``*``), the contract's own. A contract without one speaks as the
+        host's other views do: what ``LocaleMiddleware`` has chosen, else ``LANGUAGE_CODE``.
         """
+        if self.language is None:
+            return translation.get_language() or settings.LANGUAGE_CODE
         for language_range, quality in parse_accept_lang_header(accept_language.lower()):
             language = language_range.partition("-")[0]
             if language_range == "*" or not quality:
@@ -60,7 +68,7 @@ V1: Final = Contract(
     default_scope=Scope.SESSION,
     expired_status=403,
     success=lambda message: {"success": True, "message": str(message)},
-    error=lambda status, message: {"success": False, "message": str(message)},
+    error=lambda status, message, code: {"success": False, "message": str(message)},
 )
 
 PLAIN: Final = Contract(
@@ -68,7 +76,15 @@ PLAIN: Final = Contract(
     default_scope=Scope.REFRESH_TOKENS,
     expired_status=401,
     success=lambda message: {"message": str(message), "timestamp": timestamp(timezone.now())},
-    error=lambda status, message: {"code": status, "msg": str(message)},
+    error=lambda status, message, code: {"code": status, "msg": str(message)},
+)
+
+DRF: Final = Contract(
+    language=None,
+    default_scope=Scope.SESSION,
+    expired_status=401,
+    success=lambda message: {"detail": str(message)},
+    error=lambda status, message, code: {"detail": str(message), "code": code},
 )
 
 LOGGED_OUT: Final = pgettext_lazy("drf_logout", "Logout successful")

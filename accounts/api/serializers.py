@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import IO, Any, Final
 
 from django.conf import settings
 from django.contrib.auth.models import update_last_login
 from django.http import HttpRequest, QueryDict
+from django.utils.module_loading import import_string
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed, ParseError, PermissionDenied
 from rest_framework.parsers import FormParser as DRFFormParser
@@ -19,10 +20,11 @@ from rest_framework_simplejwt.serializers import TokenObtainPairSerializer as Si
 from rest_framework_simplejwt.serializers import TokenRefreshSerializer as SimpleJWTRefresh
 from rest_framework_simplejwt.settings import api_settings
 
-from accounts import passwords, services, tokens
+from accounts import audit, passwords, services, tokens
 from accounts.api.contracts import BAD_BODY
 from accounts.clients import ClientInfo
 from accounts.exceptions import TokenError
+from accounts.models import User
 
 FORM_TYPES: Final = {"", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain"}
 """What a browser sends to another site without a preflight."""
@@ -147,6 +149,8 @@ class TokenObtainPairSerializer(SimpleJWTObtain):
         request = self.context.get("request")
         request = HttpRequest() if request is None else getattr(request, "_request", request)
         if is_foreign_form(request):
+            event = audit.Event.LOGIN_FAIL
+            audit.log_refusal(request, event, action="login", reason="foreign_form")
             raise PermissionDenied
         user = passwords.log_in(
             request, username=attrs[self.username_field], password=attrs["password"]
@@ -163,6 +167,18 @@ class TokenObtainPairSerializer(SimpleJWTObtain):
         if api_settings.UPDATE_LAST_LOGIN:
             update_last_login(type(user), user)
         return {"refresh": str(pair.refresh), "access": str(pair.access)}
+
+
+def minting() -> Callable[[User], tokens.RefreshToken]:
+    """Return how a log-in mints: with the claims of the host's ``TOKEN_OBTAIN_SERIALIZER``.
+
+    Of a subclass of ours; any other mints tokens that are of no login.
+    """
+    serializer = import_string(api_settings.TOKEN_OBTAIN_SERIALIZER)
+    if not issubclass(serializer, TokenObtainPairSerializer):
+        serializer = TokenObtainPairSerializer
+    mint: Callable[[User], tokens.RefreshToken] = serializer.get_token
+    return mint
 
 
 class TokenRefreshSerializer(SimpleJWTRefresh):

@@ -1,33 +1,46 @@
 """The routes, for each contract.
 
-Include ``v1`` or ``plain``: ``path("api/v1/auth/", include(accounts.api.urls.v1))``.
+Include ``drf``: ``path("api/v1/auth/", include(accounts.api.urls.drf))``; or ``v1``, ``plain``, or
+the ``routes()`` of a contract of your own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from django.urls import URLPattern, path
 
 from accounts.api import views
-from accounts.api.contracts import PLAIN, V1, Contract
+from accounts.api.contracts import DRF, PLAIN, V1, Contract
+
+ROUTES: Final[Sequence[tuple[str, type[views.ContractView], str]]] = (
+    ("token", views.TokenView, "token"),
+    ("logout", views.LogoutView, "logout"),
+    ("logout/all", views.LogoutAllView, "logout_all"),
+    ("reauthenticate", views.ReauthenticateView, "reauthenticate"),
+    ("sessions", views.SessionsView, "sessions"),
+    ("sessions/<sid>", views.SessionView, "session"),
+    ("user", views.UserView, "user"),
+)
 
 
-def _routes(contract: Contract) -> list[URLPattern]:
-    return [
-        path("token", views.TokenView.as_view(contract=contract), name="token"),
-        path("logout", views.LogoutView.as_view(contract=contract), name="logout"),
-        path("logout/all", views.LogoutAllView.as_view(contract=contract), name="logout_all"),
-        path(
-            "reauthenticate",
-            views.ReauthenticateView.as_view(contract=contract),
-            name="reauthenticate",
+def routes(contract: Contract, app_name: str = "drf_logout") -> tuple[list[URLPattern], str]:
+    """Return what ``include()`` takes; ``reverse("drf_logout:logout")`` finds a route of it.
+
+    With a slash at its end a route answers the same. ``reverse()`` takes the last of a name: the
+    one without; and a schema lists no other.
+    """
+    patterns = [
+        *(
+            path(f"{route}/", view.as_view(contract=contract, schema=None), name=name)
+            for route, view, name in ROUTES
         ),
-        path("sessions", views.SessionsView.as_view(contract=contract), name="sessions"),
-        path("sessions/<sid>", views.SessionView.as_view(contract=contract), name="session"),
-        path("user", views.UserView.as_view(contract=contract), name="user"),
+        *(path(route, view.as_view(contract=contract), name=name) for route, view, name in ROUTES),
     ]
+    return patterns, app_name
 
 
-v1: Final = (_routes(V1), "drf_logout_v1")
-plain: Final = (_routes(PLAIN), "drf_logout_plain")
+drf: Final = routes(DRF)
+v1: Final = routes(V1, "drf_logout_v1")
+plain: Final = routes(PLAIN, "drf_logout_plain")

@@ -52,13 +52,11 @@ class LimitedMixin(forms.Form):
             return passwords.confirm(request, user=claimed, session=session, password=password)
 
 
-def show_limit(form: LimitedMixin, response: HttpResponse) -> bool:
+def show_limit(form: LimitedMixin, response: HttpResponse) -> None:
     """Let the answer that shows the form tell of the limit that was in the way, if one was."""
     response.status_code = form.status
-    if form.retry_after is None:
-        return False
-    response.headers["Retry-After"] = str(form.retry_after)
-    return True
+    if form.retry_after is not None:
+        response.headers["Retry-After"] = str(form.retry_after)
 
 
 class LoginForm(LimitedMixin, AuthenticationForm):

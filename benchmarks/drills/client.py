@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
 from typing import Any, Final
+from urllib.parse import urlencode
 
 TIMEOUT: Final = 60
 """Seconds to wait for an answer."""
+
+JSON: Final = "application/json"
+FORM: Final = "application/x-www-form-urlencoded"
 
 NO_ANSWER: Final = 0
 """The status where the connection failed, or ended without an answer."""
@@ -28,10 +34,12 @@ class Client:
 
     port: int
     host: str = "127.0.0.1"
+    cookies: dict[str, str] | None = field(default=None, compare=False)
+    """What the server has set, to be sent again; None keeps none."""
 
     def log_out(self, path: str, bearer: str, **body: str) -> Answer:
         """POST to one of the endpoints that end logins."""
-        return self._call("POST", path, bearer, body)
+        return self.call("POST", path, bearer=bearer, body=body)
 
     def log_in(self, username: str, password: str) -> Answer:
         """POST token, with a password."""
@@ -39,7 +47,15 @@ class Client:
 
     def post(self, path: str, **body: str) -> Answer:
         """POST whatever it is, without a bearer."""
-        return self._call("POST", path, "", body)
+        return self.call("POST", path, body=body)
+
+    def submit(self, path: str, **fields: str) -> Answer:
+        """POST a form as a browser does: with the token of the page that it is on."""
+        cookies = {} if self.cookies is None else self.cookies
+        if "csrftoken" not in cookies:
+            self.call("GET", path)
+        fields["csrfmiddlewaretoken"] = cookies.get("csrftoken", "")
+        return self.call("POST", path, body=fields, kind=FORM)
 
     def refresh(self, token: str) -> Answer:
         """POST token, with a refresh token."""
@@ -47,23 +63,45 @@ class Client:
 
     def user(self, bearer: str) -> Answer:
         """GET user, the protected example."""
-        return self._call("GET", "/user", bearer, {})
+        return self.call("GET", "/user", bearer=bearer)
 
-    def _call(self, method: str, path: str, bearer: str, body: dict[str, str]) -> Answer:
-        headers = {"Connection": "close"}
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        bearer: str = "",
+        body: Mapping[str, str] | None = None,
+        kind: str = JSON,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Ask; a body goes as JSON or as a form."""
+        sent = {"Connection": "close", **(headers or {})}
         if bearer:
-            headers["Authorization"] = f"Bearer {bearer}"
+            sent["Authorization"] = f"Bearer {bearer}"
+        if self.cookies:
+            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        content = None
         if body:
-            headers["Content-Type"] = "application/json"
+            sent["Content-Type"] = kind
+            content = json.dumps(body) if kind == JSON else urlencode(body)
         connection = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT)
         try:
-            connection.request(method, path, json.dumps(body) if body else None, headers)
+            connection.request(method, path, content, sent)
             response = connection.getresponse()
+            if self.cookies is not None:
+                self._keep(response)
             return Answer(response.status, _json(response.read()))
         except (OSError, http.client.HTTPException):
             return Answer(NO_ANSWER)
         finally:
             connection.close()
+
+    def _keep(self, response: http.client.HTTPResponse) -> None:
+        for header in response.headers.get_all("Set-Cookie", []):
+            for name, cookie in SimpleCookie(header).items():
+                # Read as it is sent again: quoted, where it has been.
+                self.cookies[name] = cookie.coded_value  # type: ignore[index] # there is a jar
 
 
 def _json(content: bytes) -> dict[str, Any]:  # Any: as above

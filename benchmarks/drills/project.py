@@ -31,7 +31,9 @@ class Project:
 
 
 @contextmanager
-def running(*, workers: int, threads: int) -> Iterator[Project]:
+def running(
+    *, workers: int, threads: int, settings: str = "benchmarks.drills.settings"
+) -> Iterator[Project]:
     """Run the project, with this process set up to look into its tables."""
     # Who asks the drill to stop means its servers too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -40,7 +42,7 @@ def running(*, workers: int, threads: int) -> Iterator[Project]:
         postgresql = PostgreSQL(folder)
         stack.callback(postgresql.close)
         postgresql.start()
-        _set_up_django(postgresql)
+        _set_up_django(postgresql, settings)
         stack.callback(connections.close_all)
         call_command("migrate", verbosity=0)
         webserver = WebServer(folder, workers=workers, threads=threads)
@@ -51,13 +53,14 @@ def running(*, workers: int, threads: int) -> Iterator[Project]:
         )
 
 
-def _set_up_django(postgresql: PostgreSQL) -> None:
+def _set_up_django(postgresql: PostgreSQL, settings: str) -> None:
     # The drill and its web server have to agree, whatever this shell is set up for.
     for name in ("DEBUG", "DATABASE_URL", "REDIS_URL", "TRUSTED_PROXIES"):
         os.environ.pop(name, None)
     os.environ.update(
-        DJANGO_SETTINGS_MODULE="benchmarks.drills.settings",
+        DJANGO_SETTINGS_MODULE=settings,
         DRILL_DATABASE_HOST=str(postgresql.data),
+        DRILL_GUESSES=str(postgresql.data.parent / "guesses.log"),
         SECRET_KEY=secrets.token_urlsafe(50),
         JWT_SIGNING_KEY=secrets.token_urlsafe(50),
         ALLOWED_HOSTS="127.0.0.1",

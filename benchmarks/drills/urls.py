@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
-from rest_framework_simplejwt.views import TokenBlacklistView
+from rest_framework_simplejwt.views import TokenBlacklistView, TokenObtainPairView
 
 import authproject.urls
 
@@ -52,6 +52,7 @@ def _data(request: Request) -> dict[str, str]:
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *authproject.urls.urlpatterns,
+    path("drill/obtain-view", TokenObtainPairView.as_view()),
     path("drill/blacklist-view", TokenBlacklistView.as_view()),
     path("drill/blacklist", blacklist),
     path("drill/password", change_password),

@@ -5,8 +5,12 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from django.contrib.admin import ModelAdmin, site
+from django.core.exceptions import BadRequest
 from django.db import ProgrammingError, connection
+from django.test import RequestFactory
 
+from accounts.admin.parameters import CheckedParameters
 from accounts.models import Session
 
 # Outside of a test's own transaction, as in a served project: what the database refuses ends that.
@@ -113,6 +117,15 @@ def test_a_page_is_asked_for_of_anything(asked, name):
     assert not asked(
         f"{LISTS[name]}{page.format(key)}" for key, page in itertools.product(keys, pages)
     )
+
+
+def test_a_key_that_no_database_takes_is_refused_whatever_the_type_of_a_models_keys(db):
+    class Rows(CheckedParameters, ModelAdmin):
+        """A list of rows whose key is text."""
+
+    request = RequestFactory().post("/", {"_selected_action": "\0"})
+    with pytest.raises(BadRequest):
+        Rows(Session, site).response_action(request, Session.objects.all())
 
 
 def test_what_cannot_be_asked_is_answered_as_django_does(admin_client, phone):

@@ -15,7 +15,7 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.log import log_response
 from django.views.decorators.debug import sensitive_variables
 from django.views.defaults import server_error as django_server_error
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException, NotAuthenticated, ParseError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import IsAuthenticated
@@ -33,6 +33,7 @@ from accounts.authentication import InvalidToken, JWTAuthentication
 from accounts.clients import ClientInfo
 from accounts.exceptions import ReauthenticationRequired, TokenError
 from accounts.permissions import RecentlyAuthenticated
+from accounts.tokens import AccessToken
 
 
 class JSONOnly(BaseContentNegotiation):
@@ -134,10 +135,11 @@ class ContractView(APIView):
     def error_body(self, exc: Exception, status: int) -> contracts.Body:
         """Return the contract's error, in words of ours: DRF's may repeat what was sent."""
         if isinstance(exc, InvalidToken):
-            return self.contract.error(status, exc.message)
-        if isinstance(exc, Refused):
-            return self.contract.error(status, str(exc.detail))
-        return self.contract.error(status, contracts.ERRORS[status])
+            # One code for every token, as SimpleJWT has it: what its clients look for.
+            return self.contract.error(status, exc.message, exc.default_code)
+        message = str(exc.detail) if isinstance(exc, Refused) else contracts.ERRORS[status]
+        code = _code(exc) if isinstance(exc, APIException) else "error"
+        return self.contract.error(status, message, code)
 
     def success(self, message: contracts.Text) -> Response:
         """Return the contract's success."""
@@ -177,6 +179,16 @@ def validated(serializer_class: type[Serializer[Any]], request: Request) -> dict
     return dict(serializer.validated_data)
 
 
+def login_token(request: Request) -> AccessToken:
+    """Return the token of the caller's login.
+
+    Raises ``NotAuthenticated``: a test may force a user on us who has no login.
+    """
+    if not isinstance(request.auth, AccessToken):
+        raise NotAuthenticated
+    return request.auth
+
+
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """Answer 500 in the contract of the route, where one of ours fails outside of its view.
 
@@ -192,13 +204,15 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     contract: Contract = view.initkwargs.get("contract", view.cls.contract)
     language = contract.negotiate(request.headers.get("Accept-Language", ""))
     with translation.override(language):
-        response = JsonResponse(contract.error(500, contracts.ERRORS[500]), status=500)
+        response = JsonResponse(contract.error(500, contracts.ERRORS[500], "error"), status=500)
     return _private(response, language)
 
 
 def _reason(exc: APIException) -> str:
-    if isinstance(exc, InvalidToken):
-        return exc.reason
+    return exc.reason if isinstance(exc, InvalidToken) else _code(exc)
+
+
+def _code(exc: APIException) -> str:
     codes = exc.get_codes()
     return codes if isinstance(codes, str) else "invalid"
 

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from accounts import audit, services
 from accounts.api.contracts import timestamp
-from accounts.api.views.base import ContractView
+from accounts.api.views.base import ContractView, login_token
 from accounts.api.views.logout import is_within_alone
 from accounts.conf import conf
 from accounts.logins import live_logins
@@ -24,7 +24,6 @@ from accounts.models import Session, User
 from accounts.pages.names import device_name
 from accounts.ratelimit import rate_limit
 from accounts.services import Cause
-from accounts.tokens import AccessToken
 
 
 class NewestFirst(CursorPagination):
@@ -52,7 +51,7 @@ class SessionsView(ContractView):
 
     def get(self, request: Request) -> Response:
         """Return one page of them."""
-        current = cast("AccessToken", request.auth).sid
+        current = login_token(request).sid
         logins = live_logins(cast("User", request.user)).defer("session_data")
         paginator = NewestFirst()
         page: list[Session] = paginator.paginate_queryset(logins, request, self) or []
@@ -69,17 +68,17 @@ class SessionView(ContractView):
 
     def rate_key(self, request: Request) -> str:
         """Return the user as a key, as it is one at ``logout``."""
-        return f"user:{cast('AccessToken', request.auth).user_id}"
+        return f"user:{login_token(request).user_id}"
 
     def may_leave(self, request: Request) -> bool:
         """Whether a login ends itself, as at ``logout``."""
-        token = cast("AccessToken", request.auth)
+        token = login_token(request)
         return self.kwargs["sid"] == str(token.sid) or is_within_alone(request, token)
 
     @rate_limit("logout", rate=lambda: conf.logout_rate, key=rate_key, unless=may_leave)
     def delete(self, request: Request, sid: str) -> Response:
         """End it. An id that is unknown, or somebody else's, is not found."""
-        token = cast("AccessToken", request.auth)
+        token = login_token(request)
         self.user_id = token.user_id
         try:
             self.sid = uuid.UUID(sid)

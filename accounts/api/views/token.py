@@ -20,8 +20,9 @@ from accounts.api.serializers import (
     ReauthenticationSerializer,
     RefreshGrantSerializer,
     is_foreign_form,
+    minting,
 )
-from accounts.api.views.base import ContractView, Refused, validated
+from accounts.api.views.base import ContractView, Refused, login_token, validated
 from accounts.authentication import after_end_event
 from accounts.exceptions import TokenError, TokenExpired, TokenReused, TokenRevoked
 from accounts.models import User
@@ -100,7 +101,7 @@ class TokenView(ContractView):
         if user is None:
             raise OAuthError("Wrong credentials", "invalid_grant")
         try:
-            pair = services.log_in(user=user, client=self.client)
+            pair = services.log_in(user=user, client=self.client, mint=minting())
         except TokenRevoked as error:  # gone or deactivated while the password was checked
             raise OAuthError("Wrong credentials", "invalid_grant") from error
         self.event, self.user = audit.Event.LOGIN_SUCCESS, user
@@ -140,7 +141,7 @@ class ReauthenticateView(ContractView):
 
     def post(self, request: Request) -> Response:
         """Check the password, and mark this login."""
-        token = self.token = cast("AccessToken", request.auth)
+        token = self.token = login_token(request)
         password = validated(ReauthenticationSerializer, request)["password"]
         if token.session is None:
             raise Refused(400, contracts.NOT_REAUTHENTICABLE, "not_reauthenticable")

@@ -92,8 +92,7 @@ class PasswordMixin(PageMixin, FormMixin):  # type: ignore[type-arg] # not gener
     def form_invalid(self, form: Any) -> HttpResponse:
         """Show what is wrong, and when to try again."""
         response = super().form_invalid(form)
-        if show_limit(form, response):
-            self.log(audit.Event.RATE_LIMIT_EXCEEDED, action="password", status=429)
+        show_limit(form, response)
         return response
 
 

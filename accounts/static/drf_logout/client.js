@@ -402,7 +402,8 @@ export class Client extends EventTarget {
     }
     const answer = await response.json().catch(() => null);
     if (response.ok && answer !== null) return answer;
-    const message = answer?.message ?? answer?.msg ?? answer?.error_description;
+    const message =
+      answer?.message ?? answer?.msg ?? answer?.detail ?? answer?.error_description;
     const { status } = response;
     const code = answer?.error;
     throw new AuthError(message ?? `The server answered ${status}`, { status, code });
