@@ -1,7 +1,7 @@
 """The settings of the example project, from the environment.
 
-Safe by default: without DEBUG and without keys of its own it does not start. README.md lists the
-variables.
+Safe by default: without DEBUG and without keys of its own it does not start.
+docs/reference/settings.md lists the variables.
 """
 
 from __future__ import annotations

@@ -51,14 +51,20 @@ def first_answer(url: str) -> requests.Response:
 class Host:
     """One project in a folder of its own, run by the Python that is given."""
 
-    def __init__(self, folder: Path, python: str, *, settings: str = "", urls: str = "") -> None:
+    name = "host"
+
+    def __init__(self, folder: Path, python: str, **more: str) -> None:
         self.folder, self.python = folder, python
         self.environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("DJANGO", "COV", "PYTEST")) and name != "DEBUG"
         }
-        self._call("-m", "django", "startproject", "host", str(folder))
+        self._call("-m", "django", "startproject", self.name, str(folder))
+        self.adopt(folder, **more)
+
+    def adopt(self, folder: Path, *, settings: str = "", urls: str = "") -> None:
+        """Write README.md's lines into its files, and more lines after them."""
         adopted_settings, adopted_urls = adoption_lines()
         with (folder / "host" / "settings.py").open("a") as file:
             file.write("\nLIMITED = {'django.contrib.admin': 'accounts.apps.AdminConfig'}\n")

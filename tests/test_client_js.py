@@ -1181,12 +1181,12 @@ def test_a_login_ends_when_its_refresh_token_expires(open_browser, user):
     assert (tab.is_in, tab.tokens) == (False, None)
 
 
-# README.md
+# The page of the documentation
 
 
-def readme_examples():
-    section = (ROOT / "README.md").read_text().split("## In the browser\n")[1].split("\n## ")[0]
-    return re.findall(r"^```js\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)
+def documented_examples():
+    page = (ROOT / "docs" / "how-to" / "browser.md").read_text()
+    return re.findall(r"^```js\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
 
 
 def serve(page, path, body, content_type="text/javascript"):
@@ -1198,7 +1198,7 @@ def test_the_example_runs(open_browser, user):
     said = []
     page.on("console", lambda message: said.append(message.text))
     tab = Tab(page)
-    serve(page, "/example.js", readme_examples()[0])
+    serve(page, "/example.js", documented_examples()[0])
     tab.do("import('/example.js')")
     assert said == ["Hello, ana", "Logged out: logout"]
     assert not Session.objects.exists()
@@ -1249,7 +1249,7 @@ def test_the_react_hook_follows_the_login(open_browser, user, react):
         serve(each, "/react.js", react)
         serve(each, "/react-module.js", "export const { useSyncExternalStore } = React;")
         serve(each, "/react-app.js", APP)
-        serve(each, "/use-login.js", readme_examples()[1])
+        serve(each, "/use-login.js", documented_examples()[1])
         each.goto("/react-page")
     page.get_by_role("button", name="Log in").click()
     for each in pages:

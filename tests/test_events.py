@@ -72,7 +72,7 @@ def fail_to_change_password(request):
 
 
 class ChangePassword(APIView):
-    """An endpoint of the host's own, by README.md."""
+    """An endpoint of the host's own, by docs/how-to/simplejwt.md."""
 
     def post(self, request):
         request.user.set_password(NEW)

@@ -47,7 +47,7 @@ class ReadReplica:
 
 
 class ReadReplicaButUsers(ReadReplica):
-    """As README.md has it: who a browser's user is decides, too."""
+    """As docs/how-to/fleet.md has it: who a browser's user is decides, too."""
 
     def db_for_read(self, model, **hints):
         return "default" if issubclass(model, get_user_model()) else "replica"
