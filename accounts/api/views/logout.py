@@ -189,9 +189,10 @@ class LogoutView(ContractView):
             return
         self.reason, self.tokens_revoked = "logout", result.tokens_revoked
         event, users = result.events[0], get_user_model()
-        owner = users(pk=event.user_id)
-        if session and session[SESSION_KEY] == users._meta.pk.value_to_string(owner):
-            _drop_session(request)
+        if session:
+            owner = users._meta.pk.value_to_string(users(pk=event.user_id))
+            if session[SESSION_KEY] == owner:
+                _drop_session(request)
         if scope is not Scope.OTHERS:
             own = named is None or named.sid == bearer.sid
             self.clears_site_data = own or scope is Scope.GLOBAL
