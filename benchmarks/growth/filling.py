@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import psutil
 import psycopg
 
 from benchmarks.drills.postgresql import PostgreSQL
@@ -37,14 +36,6 @@ CAREFREE = {
     "maintenance_work_mem": "1GB",
     # In a container, the shared memory of two processes that sort may be as small as 64 MB.
     "max_parallel_maintenance_workers": "0",
-}
-
-# As its documentation advises for a server of its own: by default its cache is 128 MB.
-SERVING = {
-    "shared_buffers": f"{psutil.virtual_memory().total // 4 >> 20}MB",
-    # A page that is changed for the first time after a checkpoint is logged as a whole.
-    "wal_compression": "on",
-    "max_wal_size": "4GB",
 }
 
 # The key of SimpleJWT's outstanding tokens stays: a foreign key needs it, and it is in order.
@@ -80,7 +71,7 @@ def fill(postgresql: PostgreSQL, sizes: Mapping[str, int], auth_hash: str) -> No
     postgresql.stop()
     # The server has not waited for any of it, and what is measured is not to wait for it either.
     os.sync()
-    postgresql.start(**SERVING)
+    postgresql.start()
 
 
 def _fill(address: str, kind: str, size: int, auth_hash: str) -> None:
