@@ -100,8 +100,11 @@ def test_logins_are_chosen_and_ended(enter, finds_nothing, shoot, user, settings
     assert [login.user.username for login in Session.objects.all()] == ["root"]
 
 
-def test_taken_back_is_nothing_done(enter, user, phone):
+@pytest.mark.parametrize("scripts", [True, False])
+def test_taken_back_is_nothing_done(enter, user, phone, scripts):
     page = enter()
+    if not scripts:
+        page.route("**/cancel.js", lambda route: route.fulfill(body=""))
     page.goto(f"{SESSIONS}?user={user.pk}")
     page.click("#action-toggle")
     page.select_option("select[name=action]", "end_selected")
