@@ -17,11 +17,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rest_framework.exceptions import Throttled
 from rest_framework.test import APIRequestFactory
+from rest_framework_simplejwt.tokens import AccessToken as SimpleJWTAccessToken
 from rest_framework_simplejwt.views import TokenObtainPairView
 
 from accounts import ratelimit, services
 from accounts.conf import Rate
-from accounts.models import LogoutEvent, Session
+from accounts.models import LogoutEvent, Session, TokenVersion
+from accounts.pages.admin import AdminSite
 from accounts.passwords import DEVICE_COOKIE
 from accounts.ratelimit import Attempts, Outage, count
 from tests.http import PASSWORD
@@ -177,6 +179,16 @@ def test_a_refused_change_of_the_admins_password_is_in_the_security_log(staff, s
 
     line = security_log()[-1]
     assert (line["event"], line["user"]) == ("excess_rate_limit_exceeded", str(staff.pk))
+
+
+def test_a_site_may_have_a_template_of_its_own_to_change_a_password(staff, monkeypatch):
+    monkeypatch.setattr(AdminSite, "password_change_template", "drf_logout/not_found.html")
+    browser = Client()
+    browser.force_login(staff)
+
+    answer = browser.get("/admin/password_change/")
+
+    assert answer.template_name == ["drf_logout/not_found.html"]
 
 
 def test_the_admin_is_for_staff(user):
@@ -423,6 +435,15 @@ def test_a_login_throws_the_others_out_as_often_as_the_limit_says(phone):
 
     assert statuses == [200] * LOGOUTS + [429]
     assert log_out(phone.access).status_code == 200
+
+
+@pytest.mark.usefixtures("spent")
+def test_a_plain_token_may_leave_and_is_of_no_login_that_has_a_limit_of_its_own(user):
+    TokenVersion.objects.all().delete()
+    plain = SimpleJWTAccessToken.for_user(user)
+
+    assert log_out(plain, "others").status_code == 429
+    assert log_out(plain).status_code == 200
 
 
 @pytest.mark.usefixtures("spent")

@@ -83,6 +83,7 @@ class AdminSite(admin.AdminSite):
         """Change one's own password."""
         request.current_app = self.name
         page: Callable[[HttpRequest], Any] = PasswordChangePage.as_view(
+            template_name=self.password_change_template or PasswordChangePage.template_name,
             success_url=reverse("admin:password_change_done", current_app=self.name),
             extra_context={**self.each_context(request), **(extra_context or {})},
         )

@@ -30,9 +30,12 @@ from accounts.tokens import AccessToken, LoginToken, RefreshToken
 
 
 def is_within_alone(request: Request, token: LoginToken) -> bool:
-    """Whether a login is within the limit by itself, where its user's is spent."""
-    key = f"login:{token.sid or token.jti}"
-    return is_within(request, name="logout", key=key, rate=conf.logout_rate)
+    """Whether a login is within the limit by itself, where its user's is spent.
+
+    A plain token is of no login, and whoever has a refresh token mints any number of them.
+    """
+    key, rate = f"login:{token.sid}", conf.logout_rate
+    return token.sid is not None and is_within(request, name="logout", key=key, rate=rate)
 
 
 class LogoutView(ContractView):
