@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import subprocess
 import time
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import requests
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.documents import code
+
 # Seconds. Whoever waits, waits for something to happen; after this long it never will.
 PATIENCE = 300
 
@@ -25,8 +25,7 @@ users.create_superuser({name!r}, {email}password="password123")
 
 def adoption_lines() -> tuple[str, str]:
     """Return the two blocks of Python of README.md's "Adopt it": settings and routes."""
-    section = (ROOT / "README.md").read_text().split("## Adopt it")[1].split("\n## ")[0]
-    settings, urls = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    settings, urls = code("README.md", "python", "Adopt it")
     return settings, urls
 
 

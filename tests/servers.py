@@ -20,7 +20,8 @@ from django.db import connection
 from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
-from tests.host import PATIENCE, ROOT, first_answer, free_port
+from tests.documents import ROOT
+from tests.host import PATIENCE, first_answer, free_port
 
 WORKERS = 4
 

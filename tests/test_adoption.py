@@ -7,7 +7,8 @@ import sys
 import pytest
 import requests
 
-from tests.host import PATIENCE, ROOT, Host, log_in_and_out
+from tests.documents import ROOT
+from tests.host import PATIENCE, Host, log_in_and_out
 
 STOCK_VIEWS = """
 from rest_framework_simplejwt import views

@@ -16,7 +16,8 @@ from django.core.management import CommandError, call_command
 
 from authproject import environment
 from authproject.embedded_postgresql.base import _runtime_dir
-from tests.host import PATIENCE, ROOT, first_answer, free_port
+from tests.documents import ROOT
+from tests.host import PATIENCE, first_answer, free_port
 
 KEY = "k" * 50
 

@@ -17,7 +17,7 @@ from accounts.api.contracts import DRF, PLAIN, V1
 from accounts.models import LogoutEvent, Session
 from accounts.tokens import AccessToken
 from tests.chromium import PATIENCE
-from tests.host import ROOT
+from tests.documents import ROOT
 from tests.http import PASSWORD, table_away
 
 CSP = "default-src 'none'; script-src 'self'; connect-src 'self'"

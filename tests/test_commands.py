@@ -30,7 +30,8 @@ from accounts.management.commands import verify_audit
 from accounts.management.interruption import Interruption
 from accounts.models import LogoutEvent, Session
 from accounts.signals import login_ended
-from tests.host import PATIENCE, ROOT
+from tests.documents import ROOT
+from tests.host import PATIENCE
 from tests.test_pruning import HOUR, ago, begin_anew, outstanding, sessions
 from tests.test_seals import ANY_ROW, Open, behind, checked, put, record, seal
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from benchmarks.costs import fleet
-from tests.host import ROOT
+from tests.documents import ROOT
 
 
 @pytest.mark.drill

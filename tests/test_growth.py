@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.host import ROOT
+from tests.documents import ROOT
 
 pytestmark = pytest.mark.postgresql
 

@@ -7,7 +7,8 @@ import sys
 import pytest
 from django.db import connection
 
-from tests.host import ROOT, Host
+from tests.documents import ROOT
+from tests.host import Host
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db]
 

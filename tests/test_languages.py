@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import translation
 
 from accounts.api.contracts import LANGUAGES
-from tests.host import ROOT
+from tests.documents import ROOT
 
 WIRE = {
     "es": (

@@ -18,12 +18,10 @@ from accounts import authentication, checks, conf
 from accounts.api import contracts
 from accounts.models import LogoutEvent, Session
 from accounts.permissions import RecentlyAuthenticated
-from tests.host import ROOT
+from tests.documents import DOCS, PAGES, ROOT
 from tests.http import PASSWORD
 
-DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", *sorted((ROOT / ".github").glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 EVERYTHING = "\n".join(path.read_text() for path in PAGES)
 
 

@@ -12,22 +12,18 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.host import PATIENCE, ROOT, Host
+from tests.documents import ROOT, code
+from tests.host import PATIENCE, Host
 
-TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
+TUTORIAL = "docs/tutorial.md"
 SERVER = "http://127.0.0.1:8000"
 # What is another each time: ids, moments, and the tokens that the page cuts short.
 VARYING = r'[0-9a-f]{8}-[-0-9a-f]{27}|\d{4}-\d\d-\d\dT[\d:]{8}Z|eyJ[^"]+'
 
 
-def blocks(language: str) -> list[str]:
-    pattern = rf"^```{language}\n(.*?)^```$"
-    return re.findall(pattern, TUTORIAL, flags=re.MULTILINE | re.DOTALL)
-
-
 def commands(word: str) -> list[tuple[list[str], str]]:
     """Return each command with this word in it, and the answer that stands below it."""
-    parts = re.split(r"^\$ ", "".join(blocks("console")), flags=re.MULTILINE)
+    parts = re.split(r"^\$ ", "".join(code(TUTORIAL, "console")), flags=re.MULTILINE)
     split = [part.partition("\n") for part in parts if part]
     calls = [(shlex.split(command), answer.strip()) for command, _, answer in split]
     return [(words, answer) for words, answer in calls if word in words]
@@ -40,7 +36,7 @@ class Shop(Host):
 
     def adopt(self, folder: Path) -> None:
         """Write the lines of the page into its files."""
-        settings, urls = blocks("python")
+        settings, urls = code(TUTORIAL, "python")
         with (folder / "shop" / "settings.py").open("a") as file:
             file.write(settings)
         (folder / "shop" / "urls.py").write_text(urls)
