@@ -52,11 +52,15 @@ class JSONOnly(BaseContentNegotiation):
 
 
 class Refused(APIException):
-    """A refusal in words of ours, which the contract's error repeats."""
+    """A refusal in words of ours, which the contract's error repeats: 400 unless told otherwise."""
 
-    def __init__(self, status_code: int, message: contracts.Text, code: str) -> None:
-        super().__init__(str(message), code)
-        self.status_code = status_code
+    status_code = 400
+
+    def __init__(
+        self, message: contracts.Text | None = None, code: str | None = None, *, status: int = 400
+    ) -> None:
+        super().__init__(None if message is None else str(message), code)
+        self.status_code = status
 
 
 class ContractView(APIView):
@@ -107,12 +111,7 @@ class ContractView(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         """Turn any exception into the contract's error."""
-        if isinstance(exc, TokenError):
-            exc = InvalidToken(exc)
-        elif isinstance(exc, ReauthenticationRequired):
-            exc = Refused(403, RecentlyAuthenticated.message, RecentlyAuthenticated.code)
-        elif isinstance(exc, (BadRequest, SuspiciousOperation)):
-            exc = ParseError()
+        exc = self.as_http(exc)
         if isinstance(exc, APIException):
             response = super().handle_exception(exc)
             self.reason = self.reason or _reason(exc)
@@ -131,6 +130,16 @@ class ContractView(APIView):
             )
         response.data = self.error_body(exc, response.status_code)
         return response
+
+    def as_http(self, exc: Exception) -> Exception:
+        """Return the refusal that an exception is to the client; what is none, as it is."""
+        if isinstance(exc, TokenError):
+            return InvalidToken(exc)
+        if isinstance(exc, ReauthenticationRequired):
+            return Refused(RecentlyAuthenticated.message, RecentlyAuthenticated.code, status=403)
+        if isinstance(exc, (BadRequest, SuspiciousOperation)):
+            return ParseError()
+        return exc
 
     def error_body(self, exc: Exception, status: int) -> contracts.Body:
         """Return the contract's error, in words of ours: DRF's may repeat what was sent."""

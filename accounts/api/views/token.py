@@ -35,6 +35,49 @@ class OAuthError(APIException):
     status_code = 400
 
 
+class Malformed(OAuthError):
+    """What was sent is no request of ours."""
+
+    default_detail = "A parameter is missing, repeated or malformed"
+    default_code = "invalid_request"
+
+
+class ForeignForm(OAuthError):
+    """A page of another site sent a form."""
+
+    default_detail, default_code = "A form of another site is not taken", "invalid_request"
+
+
+class UnsupportedGrant(OAuthError):
+    """The ``grant_type`` is another."""
+
+    default_detail, default_code = "Use password or refresh_token", "unsupported_grant_type"
+
+
+class WrongCredentials(OAuthError):
+    """The name or the password is wrong, or the user may not log in."""
+
+    default_detail, default_code = "Wrong credentials", "invalid_grant"
+
+
+class RefreshRefused(OAuthError):
+    """The refresh token is revoked, expired, foreign or reused."""
+
+    default_detail, default_code = "The refresh token is not valid", "invalid_grant"
+
+
+class WrongPassword(Refused):
+    """It is not the password of the bearer."""
+
+    default_detail, default_code = contracts.WRONG_PASSWORD, "wrong_password"
+
+
+class NotReauthenticable(Refused):
+    """A plain token is of no login that could be marked."""
+
+    default_detail, default_code = contracts.NOT_REAUTHENTICABLE, "not_reauthenticable"
+
+
 class TokenView(ContractView):
     """``POST token``: log in by password, or refresh (RFC 6749 §4.3, §6)."""
 
@@ -51,7 +94,7 @@ class TokenView(ContractView):
     def post(self, request: Request) -> Response:
         """Issue tokens."""
         if is_foreign_form(request._request):
-            raise OAuthError("A form of another site is not taken", "invalid_request")
+            raise ForeignForm
         body: Mapping[str, object] = request.data  # type: ignore[assignment] # our parsers see to it
         grant = body.get("grant_type")
         if not isinstance(grant, str) or not grant:
@@ -61,7 +104,7 @@ class TokenView(ContractView):
         elif grant == "refresh_token":
             pair = self._refresh(request)
         else:
-            raise OAuthError("Use password or refresh_token", "unsupported_grant_type")
+            raise UnsupportedGrant
         self.user_id, self.session_id = pair.refresh.user_id, pair.refresh.sid
         self.reason = grant
         response = Response(
@@ -81,7 +124,7 @@ class TokenView(ContractView):
         if status != 400:
             return super().error_body(exc, status)
         if not isinstance(exc, OAuthError):
-            exc = OAuthError("A parameter is missing, repeated or malformed", "invalid_request")
+            exc = Malformed()
         return {"error": exc.get_codes(), "error_description": str(exc.detail)}
 
     def log_answer(self, status: int) -> None:
@@ -99,11 +142,11 @@ class TokenView(ContractView):
         password = fields.pop("password")
         user = passwords.log_in(request._request, password=password, **fields)
         if user is None:
-            raise OAuthError("Wrong credentials", "invalid_grant")
+            raise WrongCredentials
         try:
             pair = services.log_in(user=user, client=self.client, mint=minting())
         except TokenRevoked as error:  # gone or deactivated while the password was checked
-            raise OAuthError("Wrong credentials", "invalid_grant") from error
+            raise WrongCredentials from error
         self.event, self.user = audit.Event.LOGIN_SUCCESS, user
         # What a receiver does wrong is its own affair, for the login has begun.
         user_logged_in.send_robust(sender=type(user), request=request._request, user=user)
@@ -119,7 +162,7 @@ class TokenView(ContractView):
         except TokenError as error:
             self.event = _event(error)
             self.reason = error.code
-            raise OAuthError("The refresh token is not valid", "invalid_grant") from error
+            raise RefreshRefused from error
 
 
 def _event(error: TokenError) -> audit.Event:
@@ -144,13 +187,13 @@ class ReauthenticateView(ContractView):
         token = self.token = login_token(request)
         password = validated(ReauthenticationSerializer, request)["password"]
         if token.session is None:
-            raise Refused(400, contracts.NOT_REAUTHENTICABLE, "not_reauthenticable")
+            raise NotReauthenticable
         claimed = cast("User", request.user)
         user = passwords.confirm(
             request._request, user=claimed, session=token.session, password=password
         )
         if user is None:
-            raise Refused(400, contracts.WRONG_PASSWORD, "wrong_password")
+            raise WrongPassword
         services.reauthenticate(session=token.session, user=user)
         self.reason = "password"
         return self.success(contracts.REAUTHENTICATED)
