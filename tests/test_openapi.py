@@ -11,7 +11,7 @@ import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from django.core.management import call_command
-from django.test import override_settings
+from django.test import modify_settings, override_settings
 from django.urls import include, path
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
@@ -93,16 +93,8 @@ urlpatterns += [
 @pytest.fixture
 def documented(tmp_path):
     """A host with SimpleJWT's own views that has done what the page says."""
-    [settings] = code("docs/how-to/openapi.md", "python", "Describe the API")
-    return Host(
-        tmp_path,
-        sys.executable,
-        settings="STOCK_REST = dict(REST_FRAMEWORK)\n"
-        f"{settings}\nINSTALLED_APPS = [*STOCK_APPS, 'rest_framework', "
-        "'rest_framework_simplejwt.token_blacklist', 'accounts', 'drf_spectacular']\n"
-        "REST_FRAMEWORK = STOCK_REST | REST_FRAMEWORK\n",
-        urls=SIMPLEJWT,
-    )
+    settings, sidecar, views = code("docs/how-to/openapi.md", "python", "Settings and routes")
+    return Host(tmp_path, sys.executable, settings=settings + sidecar, urls=SIMPLEJWT + views)
 
 
 def test_a_host_with_the_views_of_simplejwt_has_a_schema_without_a_warning(documented):
@@ -110,6 +102,7 @@ def test_a_host_with_the_views_of_simplejwt_has_a_schema_without_a_warning(docum
     documented.manage("spectacular", "--validate", "--fail-on-warn", "--file", "schema.yaml")
     host = yaml.safe_load((documented.folder / "schema.yaml").read_text())
     schemas = host["components"]["schemas"]
+    assert "/api/v1/auth/sessions/{sid}" in host["paths"]
     assert set(schemas["TokenObtainPair"]["properties"]) == {
         "username", "password", "access", "refresh"
     }  # fmt: skip
@@ -117,6 +110,12 @@ def test_a_host_with_the_views_of_simplejwt_has_a_schema_without_a_warning(docum
     bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     assert host["components"]["securitySchemes"] == {"jwtAuth": bearer}
     assert host["paths"]["/api/v1/auth/logout"]["post"]["security"] == [{"jwtAuth": []}]
+
+
+def test_a_host_without_drf_spectacular_does_not_load_it(monkeypatch):
+    monkeypatch.delitem(sys.modules, "accounts.api.openapi")
+    with modify_settings(INSTALLED_APPS={"remove": ["drf_spectacular"]}):
+        assert "accounts.api.openapi" not in sys.modules
 
 
 def test_a_view_of_a_host_has_the_scheme_of_a_subclass_of_ours():

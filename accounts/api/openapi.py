@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -132,13 +133,12 @@ class ContractSchema(AutoSchema):
 
     # What an endpoint has of its own
 
-    def request(self) -> tuple[Schema, Bodies]:
-        """Return the schema of a body, and examples."""
-        return {}, {}
-
+    @abstractmethod
     def success(self) -> tuple[int, Schema | None, Bodies]:
-        """Return the status of a success, the schema of its body, and examples."""
-        raise NotImplementedError
+        """Return the status of a success, the schema of its body, and examples.
+
+        Without a schema, that of the examples.
+        """
 
     def parameters(self) -> Iterator[OpenApiParameter]:
         """Yield what else a request may carry."""
@@ -165,16 +165,6 @@ class ContractSchema(AutoSchema):
 
     # What drf-spectacular asks for
 
-    def get_operation(
-        self, path: str, path_regex: str, path_prefix: str, method: str, registry: ComponentRegistry
-    ) -> Schema | None:
-        """Return the operation. Its body is required where it has to have some key."""
-        operation = super().get_operation(path, path_regex, path_prefix, method, registry)
-        if operation and "requestBody" in operation:
-            schema, _ = self.request()
-            operation["requestBody"]["required"] = bool({"oneOf", "required"} & set(schema))
-        return operation
-
     def get_operation_id(self) -> str:
         """Return the path in words: the same, whatever else the host serves."""
         return re.sub(r"\W+", "_", self.path).strip("_")
@@ -196,15 +186,6 @@ class ContractSchema(AutoSchema):
         """Return the parameters of a request and the headers of the answers."""
         statuses = [int(status) for status in self.get_response_serializers()]
         return [*self.parameters(), *self.headers(statuses)]
-
-    def get_request_serializer(self) -> Any:  # Any: as in AutoSchema
-        """Return the body, for each media type."""
-        schema, bodies = self.request()
-        examples = [OpenApiExample(name, value=body) for name, body in bodies.items()]
-        return {
-            media_type: OpenApiRequest(schema, examples=examples)
-            for media_type in self.map_parsers()
-        }
 
     def get_response_serializers(self) -> Any:  # Any: as in AutoSchema
         """Return the answers by status, with examples in each language."""
@@ -256,10 +237,35 @@ class ContractSchema(AutoSchema):
 class TakesBody(ContractSchema):
     """An endpoint that reads a body."""
 
+    @abstractmethod
+    def request(self) -> tuple[Schema, Bodies]:
+        """Return the schema of a body, and examples."""
+
     def exceptions(self) -> Iterator[Exception]:
         """Yield what a body may be refused with, too."""
         yield from super().exceptions()
         yield from (drf.ParseError(), drf.UnsupportedMediaType(""), drf.Throttled())
+
+    def get_operation(
+        self, path: str, path_regex: str, path_prefix: str, method: str, registry: ComponentRegistry
+    ) -> Schema | None:
+        """Return the operation. Its body is required where it has to have some key."""
+        schema, _ = self.request()
+        operation = super().get_operation(path, path_regex, path_prefix, method, registry)
+        # It is None for what is excluded, which nothing of ours is.
+        found = cast("Schema", operation)
+        # A host may leave parsers out.
+        found.get("requestBody", {})["required"] = bool({"oneOf", "required"} & set(schema))
+        return found
+
+    def get_request_serializer(self) -> Any:  # Any: as in AutoSchema
+        """Return the body, for each media type."""
+        schema, bodies = self.request()
+        examples = [OpenApiExample(name, value=body) for name, body in bodies.items()]
+        return {
+            media_type: OpenApiRequest(schema, examples=examples)
+            for media_type in self.map_parsers()
+        }
 
 
 class TokenSchema(TakesBody):
