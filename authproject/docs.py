@@ -18,8 +18,10 @@ class SwaggerView(SpectacularSwaggerSplitView):
     content_security_policy = {**policy.STRICT, "img-src": (*policy.SELF, "data:")}
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer with the policy."""
+        """Answer with the headers."""
         response = super().dispatch(request, *args, **kwargs)
         value = policy.header(self.content_security_policy)
         response.headers["Content-Security-Policy"] = value
+        # The script has the CSRF token of whoever asks; no page of another site is to run it.
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         return response

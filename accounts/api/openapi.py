@@ -124,6 +124,17 @@ def _header(
     )
 
 
+def _examples(named: Mapping[str, Bodies]) -> list[OpenApiExample]:
+    """Return each body once, under its language if there is another one in another language."""
+    examples: dict[str, Body] = {}
+    for name, bodies in named.items():
+        alike = len({str(body) for body in bodies.values()}) == 1
+        for language, body in bodies.items():
+            if body not in examples.values():
+                examples[name if alike else f"{name} {language}"] = body
+    return [OpenApiExample(name, value=body) for name, body in examples.items()]
+
+
 class ContractSchema(AutoSchema):
     """An endpoint: the requests of its view and the answers of its contract, and no others."""
 
@@ -189,26 +200,19 @@ class ContractSchema(AutoSchema):
 
     def get_response_serializers(self) -> Any:  # Any: as in AutoSchema
         """Return the answers by status, with examples in each language."""
-        found: dict[int, Bodies] = {}
+        schemas: dict[int, Schema | None] = {}
+        found: dict[int, dict[str, Bodies]] = {}  # by status, name and language
         for language in self._languages():
             with translation.override(language):
-                status, success, bodies = self.success()
-                for name, body in bodies.items():
-                    found.setdefault(status, {})[f"{name} {language}"] = body
-                for exception in self.exceptions():
-                    code, name, body = self._refused(exception)
-                    if body not in (known := found.setdefault(code, {})).values():
-                        known[f"{name} {language}"] = body
-        schemas: dict[int, Schema | None] = {
-            code: schema_of(list(known.values())) for code, known in found.items()
-        }
-        schemas[status] = success or schemas.get(status)
+                status, schemas[status], bodies = self.success()
+                told = [(status, name, body) for name, body in bodies.items()]
+                for code, name, body in (*told, *map(self._refused, self.exceptions())):
+                    found.setdefault(code, {}).setdefault(name, {})[language] = body
+        for code, named in found.items():
+            some = [body for bodies in named.values() for body in bodies.values()]
+            schemas[code] = schemas.get(code) or schema_of(some)
         return {
-            code: OpenApiResponse(
-                schema,
-                HTTPStatus(code).phrase,
-                [OpenApiExample(name, value=body) for name, body in found.get(code, {}).items()],
-            )
+            code: OpenApiResponse(schema, HTTPStatus(code).phrase, _examples(found.get(code, {})))
             for code, schema in sorted(schemas.items())
         }
 
@@ -311,7 +315,8 @@ class TokenSchema(TakesBody):
         mapped: Schema = self._map_serializer(serializer, "request")  # type: ignore[no-untyped-call]
         properties = {"grant_type": {"type": "string", "enum": [grant_type]}}
         return {
-            **mapped,
+            "type": "object",
+            "title": grant_type,
             "properties": {**properties, **mapped["properties"]},
             "required": ["grant_type", *mapped["required"]],
         }
@@ -467,14 +472,15 @@ class UserSchema(ContractSchema):
 
     def success(self) -> tuple[int, Schema | None, Bodies]:
         """Return the columns of the host's user."""
-        fields = get_user_model()._meta
-        name = fields.get_field(get_user_model().USERNAME_FIELD)
-        user = {
-            "id": self._map_model_field(fields.pk, "response"),  # type: ignore[no-untyped-call]
-            "username": self._map_model_field(name, "response"),  # type: ignore[no-untyped-call]
-            "email": {"type": "string"},
-        }
-        return 200, _object(user, required=user), {}
+        user = get_user_model()
+        columns = {"id": user._meta.pk, "username": user._meta.get_field(user.USERNAME_FIELD)}
+        properties: Schema = {}
+        for key, column in columns.items():
+            mapped = self._map_model_field(column, "response")  # type: ignore[no-untyped-call]
+            # What it is called in a form is of no use here.
+            properties[key] = {k: v for k, v in mapped.items() if k not in {"title", "description"}}
+        properties["email"] = {"type": "string"}
+        return 200, _object(properties, required=properties), {}
 
 
 SCHEMAS: Final[Mapping[type[ContractView], type[ContractSchema]]] = {
