@@ -91,7 +91,7 @@ def test_the_project_runs_under_gunicorn():
 def test_the_demo_serves_tells_what_to_paste_and_stops_cleanly(tmp_path):
     port = free_port()
     database = f"sqlite:///{tmp_path}/demo.sqlite3"
-    for password in (r"password \S{16}, for the record", "as printed the first time"):
+    for password in (r"admin, password \S{16}\n", "as printed the first time"):
         with (tmp_path / "said").open("w+") as said:
             server = subprocess.Popen(
                 [sys.executable, "manage.py", "demo", str(port)],

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from accounts.models import LogoutEvent, Session
 from authproject.management.commands import demo
+from tests.chromium import LOOKS, OTHER_LOOKS
 from tests.conftest import PASSWORD
 
 STEPS = ["Log in", "Ask who I am", "Log out", "Ask once more"]
@@ -154,3 +155,33 @@ def test_a_server_that_is_not_reached_is_told(open_browser, panel):
     request, _, answer = press(panel, "Log in")
     assert request.startswith("POST /api/v1/auth/token")
     assert answer == "The server was not reached."
+
+
+@pytest.mark.parametrize(
+    ("locale", "looks"),
+    [
+        ("es-ES", LOOKS),
+        *(
+            pytest.param(locale, OTHER_LOOKS, marks=pytest.mark.drill)
+            for locale in ("de-DE", "en-US", "fr-FR", "it-IT", "pt-PT")
+        ),
+    ],
+)
+def test_the_first_page_is_for_everybody(open_browser, user, axe, locale, looks):
+    page = open_browser(locale=locale)
+    page.goto("/")
+    axe(page, f"first-{locale}", looks)
+
+    buttons = page.locator(".steps button")
+    page.locator("#username").fill("ana")
+    open_browser.expect_error("400")
+    page.locator("#password").fill("wrong")
+    buttons.first.click()
+    expect(page.locator(".exchange")).to_have_count(1)
+    axe(page, f"first-wrong-{locale}", looks)
+    open_browser.expect_error("401")
+    page.locator("#password").fill(PASSWORD)
+    for button in buttons.all():
+        button.click()  # once the one before has its answer
+    expect(page.locator(".exchange")).to_have_count(4)
+    axe(page, f"first-tried-{locale}", looks)

@@ -21,7 +21,7 @@ Open this in a browser: what runs here, with each request to try.
 
   {site}/
   user {email}, password {password}
-  user admin, password {admin_password}, for the record
+  administrator admin, password {admin_password}
 
 Or paste this into another terminal.
 
@@ -88,7 +88,7 @@ def _make_users() -> str:
         users.create_user(username=EMAIL, email=EMAIL, password=PASSWORD)
     if users.filter(username="admin").exists():
         return (
-            "as printed the first time (.venv/bin/python manage.py changepassword admin sets one)"
+            "as printed the first time; a new one: .venv/bin/python manage.py changepassword admin"
         )
     password = secrets.token_urlsafe(12)
     users.create_superuser(username="admin", email="admin@example.com", password=password)
