@@ -46,7 +46,7 @@ SETTLE = """for (const change of document.getAnimations())
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "open_browser" in item.fixturenames:
+        if "_chromium" in item.fixturenames:
             item.add_marker("chromium")
 
 
