@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import pytest
 from dj_rest_auth.app_settings import api_settings
+from dj_rest_auth.views import LoginView as DjLoginView
 from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import include, path
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from rest_framework_simplejwt.settings import api_settings as simplejwt_settings
 
 from accounts import passwords
 from accounts.api.dj_rest_auth.authentication import JWTCookieAuthentication
 from accounts.conf import conf
 from accounts.models import LogoutEvent, Session
+from accounts.tokens import decode_access
 from tests.http import PASSWORD
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
@@ -30,8 +33,16 @@ class HostView(APIView):
         return Response()
 
 
+class LoginView(DjLoginView):
+    """In a host, whose own setting names our class."""
+
+    authentication_classes = [JWTCookieAuthentication]
+
+
 urlpatterns = [
     path("host", HostView.as_view()),
+    path("public", HostView.as_view(permission_classes=())),
+    path("login/", LoginView.as_view()),
     path("", include("accounts.api.dj_rest_auth.urls")),
 ]
 
@@ -91,6 +102,13 @@ def test_a_form_of_another_site_logs_nobody_in(user, browser):
     assert cookies(browser) == set()
 
 
+def test_a_log_in_has_the_claims_of_the_host(user, browser, monkeypatch):
+    path = "tests.test_serializers.HostSerializer"
+    monkeypatch.setattr(simplejwt_settings, "TOKEN_OBTAIN_SERIALIZER", path)
+
+    assert decode_access(log_in(browser).json()["access"])["tenant"] == "acme"
+
+
 def test_a_user_who_goes_while_they_log_in_is_refused(user, browser, monkeypatch):
     log_in_by_password = passwords.log_in
 
@@ -102,6 +120,23 @@ def test_a_user_who_goes_while_they_log_in_is_refused(user, browser, monkeypatch
     monkeypatch.setattr(passwords, "log_in", goes)
 
     assert log_in(browser).status_code == 401
+
+
+def test_the_cookie_of_an_ended_login_keeps_nobody_from_logging_in(user, browser):
+    log_in(browser)
+    Session.objects.all().delete()
+
+    assert not is_in(browser)
+    assert browser.get("/public").status_code == 200
+    assert log_in(browser).status_code == 200
+    assert is_in(browser)
+
+
+def test_the_bearer_of_an_ended_login_is_refused_though_the_cookie_is_good(user, browser, phone):
+    log_in(browser)
+    Session.objects.filter(sid=phone.access.sid).delete()
+
+    assert not is_in(browser, phone.access)
 
 
 # Refreshing

@@ -10,25 +10,33 @@ from dj_rest_auth.jwt_auth import JWTCookieAuthentication as TheirAuthentication
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import AUTH_HEADER_TYPES
 
-from accounts.authentication import JWTAuthentication
+from accounts.authentication import InvalidToken, JWTAuthentication
 from accounts.models import User
 from accounts.tokens import AccessToken
 
 
 class JWTCookieAuthentication(JWTAuthentication):
-    """Accept a bearer token or, without an Authorization header, the one in the cookie."""
+    """Accept a bearer token or, without an Authorization header, the one in the cookie.
+
+    A browser sends a cookie by itself, to public views as well: one that is not good is as none.
+    """
 
     def authenticate(  # type: ignore[override] # as in ours
         self, request: Request
     ) -> tuple[User, AccessToken] | None:
-        """As everywhere, after the CSRF check that dj-rest-auth's settings ask for."""
+        """As everywhere; a cookie after the CSRF check that dj-rest-auth's settings ask for."""
+        if super().get_header(request) is not None:
+            return super().authenticate(request)
         name = api_settings.JWT_AUTH_COOKIE
-        asks = api_settings.JWT_AUTH_COOKIE_ENFORCE_CSRF_ON_UNAUTHENTICATED or (
-            api_settings.JWT_AUTH_COOKIE_USE_CSRF and name in request.COOKIES
-        )
-        if name and asks and super().get_header(request) is None:
+        if name and (
+            api_settings.JWT_AUTH_COOKIE_ENFORCE_CSRF_ON_UNAUTHENTICATED
+            or (api_settings.JWT_AUTH_COOKIE_USE_CSRF and name in request.COOKIES)
+        ):
             TheirAuthentication().enforce_csrf(request)
-        return super().authenticate(request)
+        try:
+            return super().authenticate(request)
+        except InvalidToken:
+            return None
 
     def get_header(self, request: Request) -> bytes | None:  # type: ignore[override] # as in ours
         """Return the header, or what it would be with the cookie's token."""
