@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from dj_rest_auth.app_settings import api_settings
+from dj_rest_auth.utils import jwt_encode
 from dj_rest_auth.views import LoginView as DjLoginView
 from django.contrib.auth import get_user_model
 from django.test import Client
@@ -85,6 +86,34 @@ def test_a_log_in_begins_a_login_with_its_device_and_address(user, browser, name
     assert is_in(Client(), answer.json()["access"])
     row = Session.objects.get()
     assert (row.user, row.ip_address, row.user_agent) == (user, "127.0.0.1", "Firefox/1")
+
+
+@pytest.mark.parametrize("with_session", [False, True])
+def test_a_log_in_is_told_once_and_kept_as_the_users_last(
+    user,
+    browser,
+    security_log,
+    monkeypatch,
+    django_capture_on_commit_callbacks,
+    with_session,
+):
+    monkeypatch.setattr(api_settings, "SESSION_LOGIN", with_session)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        log_in(browser)
+
+    user.refresh_from_db()
+    assert user.last_login is not None
+    [line] = security_log()
+    assert (line["event"], line["user"]) == ("authn_login_success", str(user.pk))
+    assert (line["source_ip"], line["user_agent"]) == ("127.0.0.1", "Firefox/1")
+
+
+def test_a_log_in_of_a_view_of_the_hosts_own_is_one_of_ours(user):
+    access, _ = jwt_encode(user)
+
+    assert is_in(Client(), access)
+    assert Session.objects.get().user == user
 
 
 def test_passwords_are_tried_within_the_limits_whether_there_is_such_a_user_or_not(user, browser):

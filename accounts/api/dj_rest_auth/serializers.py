@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dj_rest_auth import jwt_auth, serializers
+from dj_rest_auth.app_settings import api_settings
+from django.contrib.auth import user_logged_in
 from django.contrib.auth.forms import PasswordChangeForm
 from rest_framework.exceptions import ValidationError
 
-from accounts import passwords, services
+from accounts import audit, passwords, services
 from accounts.api.serializers import TokenRefreshSerializer as OurRefresh
 from accounts.api.serializers import minting, refuse_foreign_form
 from accounts.authentication import InvalidToken
@@ -17,8 +19,8 @@ from accounts.exceptions import TokenRevoked
 from accounts.models import User
 from accounts.tokens import RefreshToken
 
-CLIENT: Final = "_drf_logout_client"
-"""The attribute of a user who logs in that says from where, until the tokens are made."""
+REQUEST: Final = "_drf_logout_request"
+"""The attribute of a user who logs in that says by what request, until the tokens are made."""
 
 # dj-rest-auth has no types: its classes are Any.
 
@@ -27,13 +29,13 @@ class LoginSerializer(serializers.LoginSerializer):  # type: ignore[misc] # as a
     """For ``REST_AUTH["LOGIN_SERIALIZER"]``: passwords are tried within the limits on guessing."""
 
     def get_auth_user(self, username: str, email: str, password: str) -> User | None:
-        """Return who this is, with the client that asks."""
+        """Return who this is, with the request that asks."""
         request = self.context["request"]._request
         refuse_foreign_form(request)
         names = {"email": email} if email else {"username": username or ""}
         user = passwords.log_in(request, **names, password=password)
         if user is not None:
-            setattr(user, CLIENT, ClientInfo.from_request(request))
+            setattr(user, REQUEST, request)
         return user
 
 
@@ -46,11 +48,25 @@ class TokenClaimsSerializer:
     @classmethod
     def get_token(cls, user: User) -> RefreshToken:
         """Log in. The device is that of who came through ``LoginSerializer``."""
-        client = getattr(user, CLIENT, ClientInfo())
+        request = getattr(user, REQUEST, None)
+        client = ClientInfo() if request is None else ClientInfo.from_request(request)
         try:
-            return services.log_in(user=user, client=client, mint=minting()).refresh
+            token = services.log_in(user=user, client=client, mint=minting()).refresh
         except TokenRevoked as error:  # gone or deactivated while the password was checked
             raise InvalidToken(error) from error
+        if request is not None and not api_settings.SESSION_LOGIN:
+            # What Django's own login() would say, of a browser session.
+            audit.take_over(request)
+            audit.log(
+                audit.Event.LOGIN_SUCCESS,
+                action="login",
+                reason="password",
+                client=client,
+                user_id=token.user_id,
+                session_id=token.sid,
+            )
+            user_logged_in.send_robust(sender=type(user), request=request, user=user)
+        return token
 
 
 class TokenRefreshSerializer(jwt_auth.CookieTokenRefreshSerializer, OurRefresh):  # type: ignore[misc] # as above
