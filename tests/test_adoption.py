@@ -6,6 +6,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import uuid
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -634,5 +635,11 @@ def test_the_user_model_of_the_page_logs_in_and_out(tmp_path):
     host.manage("makemigrations", "people")
     host.set_up(name="ana@example.com", email="")
     with host.served() as url:
-        log_in_and_out(f"{url}/api/v1/auth", email="ana@example.com")
-        log_in_and_out(f"{url}/api/v1/auth", username="ana@example.com")
+        api = f"{url}/api/v1/auth"
+        log_in_and_out(api, email="ana@example.com")
+        log_in_and_out(api, username="ana@example.com")
+        grant = {"grant_type": "password", "email": "ana@example.com", "password": PASSWORD}
+        bearer = post(f"{api}/token", grant).json()["access_token"]
+        headers = {"Authorization": f"Bearer {bearer}"}
+        user = requests.get(f"{api}/user", headers=headers, timeout=PATIENCE).json()
+    assert claims(bearer)["user_id"] == user["id"] == str(uuid.UUID(user["id"]))

@@ -48,7 +48,7 @@ class TokenClaimsSerializer:
     @classmethod
     def get_token(cls, user: User) -> RefreshToken:
         """Log in. The device is that of who came through ``LoginSerializer``."""
-        request = getattr(user, REQUEST, None)
+        request = vars(user).pop(REQUEST, None)
         client = ClientInfo() if request is None else ClientInfo.from_request(request)
         try:
             token = services.log_in(user=user, client=client, mint=minting()).refresh
