@@ -31,3 +31,16 @@ if "REDIS_URL" not in os.environ:
         },
     }
     RATELIMIT_USE_CACHE = "default"
+
+# For accounts.api.dj_rest_auth; the library reads it when it is imported.
+REST_AUTH = {
+    "USE_JWT": True,
+    "JWT_AUTH_COOKIE": "access",
+    "JWT_AUTH_REFRESH_COOKIE": "refresh",
+    "SESSION_LOGIN": False,
+    "TOKEN_MODEL": None,
+    "OLD_PASSWORD_FIELD_ENABLED": True,
+    "LOGIN_SERIALIZER": "accounts.api.dj_rest_auth.serializers.LoginSerializer",
+    "JWT_TOKEN_CLAIMS_SERIALIZER": "accounts.api.dj_rest_auth.serializers.TokenClaimsSerializer",
+    "PASSWORD_CHANGE_SERIALIZER": "accounts.api.dj_rest_auth.serializers.PasswordChangeSerializer",
+}

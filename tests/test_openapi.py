@@ -44,7 +44,8 @@ def schema_with(*patterns):
 
 @pytest.fixture(scope="module")
 def schema():
-    with translation.override("en"):  # whatever was spoken last
+    # Whatever was spoken last, and whatever the example project sets.
+    with translation.override("en"), override_settings(ACCOUNTS={}):
         return schema_with(
             path("api/v1/auth/", include(urls.v1)),
             path("api/auth/", include(urls.plain)),
@@ -180,7 +181,7 @@ def test_each_documented_answer_is_an_example(schema, section):
 def test_each_documented_error_of_the_token_endpoint_is_an_example(schema):
     text = PAGE.split("\n## POST token\n")[1].split("\n## ")[0]
     told = [json.loads(body) for body in re.findall(r"400 `(\{.+?\})`", text)]
-    assert len(told) == 5
+    assert len(told) == 6
     for mount in (V1, PLAIN, OWN):
         known = answers(schema["paths"][f"{mount}/token"]["post"])[400]
         assert sorted(map(str, known)) == sorted(map(str, told))
@@ -242,6 +243,23 @@ def test_what_a_setting_adds_is_there():
     assert 403 in answers(paths["/drf/sessions/{sid}"]["delete"])
     cleared = logout["responses"]["200"]["headers"]["Clear-Site-Data"]
     assert cleared["schema"]["example"] == '"cache", "storage"'
+
+
+@override_settings(ACCOUNTS={"REFRESH_COOKIE": {}})
+def test_the_refresh_token_may_be_in_a_cookie():
+    paths = schema_with(path("drf/", include(urls.drf)))["paths"]
+    token, logout = (paths[f"/drf/{route}"]["post"] for route in ("token", "logout"))
+    for operation in (token, logout):
+        assert "X-Refresh-Cookie" in [one["name"] for one in operation["parameters"]]
+        assert (
+            "refresh_token="
+            in operation["responses"]["200"]["headers"]["Set-Cookie"]["schema"]["example"]
+        )
+    tokens = token["responses"]["200"]["content"]["application/json"]["schema"]
+    assert tokens["required"] == ["access_token", "token_type", "expires_in"]
+    assert logout["security"] == [{"jwtAuth": []}, {}]
+    kept = "Refresh tokens are not kept in cookies here"
+    assert kept not in [body["error_description"] for body in answers(token)[400]]
 
 
 def test_a_contract_of_a_hosts_own_is_described():

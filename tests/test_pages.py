@@ -228,6 +228,12 @@ def test_who_is_not_logged_in_is_asked_to(page):
 
 
 @pytest.mark.asvs(6)
+def test_the_root_of_the_pages_leads_to_the_devices_and_who_is_not_logged_in_to_log_in(browser):
+    assert browser.get("/account/", follow=True).redirect_chain == [(SESSIONS, 302)]
+    anonymous = Browser().get("/account/", follow=True)
+    assert anonymous.redirect_chain[-1][0] == f"{LOGIN}?next={SESSIONS}"
+
+
 def test_a_person_sees_every_login_of_theirs_this_one_first(browser, other, user, stranger):
     services.log_in(user=user, client=ClientInfo(ip_address="203.0.113.5", user_agent="okhttp/4.1"))
     services.log_in(user=stranger, client=ClientInfo(user_agent="Strange/1"))

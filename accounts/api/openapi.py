@@ -41,7 +41,7 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.settings import api_settings
 
 from accounts import passwords
-from accounts.api import views
+from accounts.api import cookies, views
 from accounts.api.contracts import LANGUAGES, REAUTHENTICATED, Body, timestamp
 from accounts.api.serializers import (
     PasswordGrantSerializer,
@@ -51,7 +51,7 @@ from accounts.api.serializers import (
 from accounts.api.views.base import ContractView
 from accounts.api.views.logout import UnknownScope
 from accounts.api.views.sessions import shown
-from accounts.api.views.token import NotReauthenticable, OAuthError, WrongPassword
+from accounts.api.views.token import NoCookies, NotReauthenticable, OAuthError, WrongPassword
 from accounts.conf import conf
 from accounts.exceptions import ReauthenticationRequired, TokenExpired, TokenInvalid, TokenRevoked
 from accounts.models import Session
@@ -272,7 +272,29 @@ class TakesBody(ContractSchema):
         }
 
 
-class TokenSchema(TakesBody):
+class TakesCookie(TakesBody):
+    """An endpoint that takes the refresh token from a cookie too, where the host has said so."""
+
+    def parameters(self) -> Iterator[OpenApiParameter]:
+        """Yield what a client asks for the cookie by, too."""
+        yield from super().parameters()
+        if conf.refresh_cookie is not None:
+            yield OpenApiParameter(
+                cookies.HEADER,
+                {"type": "string", "example": "1"},
+                OpenApiParameter.HEADER,
+                description="With any value: the refresh token is kept in a cookie.",
+            )
+
+    def headers(self, statuses: Collection[int]) -> Iterator[OpenApiParameter]:
+        """Yield the cookie, too."""
+        yield from super().headers(statuses)
+        if (cookie := conf.refresh_cookie) is not None:
+            example = f"{cookie.name}=…; HttpOnly; SameSite={cookie.samesite}"
+            yield _header("Set-Cookie", example, statuses, required=False)
+
+
+class TokenSchema(TakesCookie):
     """``POST token``."""
 
     def request(self) -> tuple[Schema, Bodies]:
@@ -280,6 +302,8 @@ class TokenSchema(TakesBody):
         who = [{"required": [name]} for name in ("email", "username")]
         log_in = self._grant("password", PasswordGrantSerializer()) | {"oneOf": who}
         refresh = self._grant("refresh_token", RefreshGrantSerializer())
+        if conf.refresh_cookie is not None:
+            refresh["required"].remove("refresh_token")
         return {"oneOf": [log_in, refresh]}, {
             "log in": {
                 "grant_type": "password",
@@ -297,19 +321,24 @@ class TokenSchema(TakesBody):
             "token_type": "Bearer",
             "expires_in": int(api_settings.ACCESS_TOKEN_LIFETIME.total_seconds()),
         }
-        return 200, schema_of([body]), {"tokens": body}
+        examples = {"tokens": body}
+        if conf.refresh_cookie is not None:
+            found = {key: value for key, value in body.items() if key != "refresh_token"}
+            examples["refresh token in a cookie"] = found
+        return 200, schema_of(list(examples.values())), examples
 
     def exceptions(self) -> Iterator[Exception]:
         """Yield the errors of RFC 6749 in place of those of a bearer, which is not read."""
         bearer = (drf.NotAuthenticated, TokenInvalid, TokenExpired, TokenRevoked)
         yield from (one for one in super().exceptions() if not isinstance(one, bearer))
-        yield from (error() for error in OAuthError.__subclasses__())
+        never = () if conf.refresh_cookie is None else (NoCookies,)
+        yield from (error() for error in OAuthError.__subclasses__() if error not in never)
 
     def headers(self, statuses: Collection[int]) -> Iterator[OpenApiParameter]:
         """Yield the cookie of the device that has logged in, too."""
-        yield from super().headers(statuses)
         cookie = f"{passwords.DEVICE_COOKIE}=…; HttpOnly; SameSite=Strict"
         yield _header("Set-Cookie", cookie, [200], required=False)
+        yield from super().headers(statuses)
 
     def _grant(self, grant_type: str, serializer: Any) -> Schema:  # Any: of either type of fields
         mapped: Schema = self._map_serializer(serializer, "request")  # type: ignore[no-untyped-call]
@@ -346,8 +375,12 @@ class Limited(ContractSchema):
         return statuses
 
 
-class LogoutSchema(Limited, TakesBody):
-    """``POST logout`` and ``POST logout/all``."""
+class LogoutSchema(Limited, TakesCookie):
+    """``POST logout``."""
+
+    def get_auth(self) -> list[Schema]:
+        """Return that a cookie does without a bearer."""
+        return [*super().get_auth(), *([] if conf.refresh_cookie is None else [{}])]
 
     def request(self) -> tuple[Schema, Bodies]:
         """Return the token of the login, and what else ends."""
