@@ -31,3 +31,6 @@ if "REDIS_URL" not in os.environ:
         },
     }
     RATELIMIT_USE_CACHE = "default"
+
+# Django 6.1 asks for it; older ones send to memory by themselves.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}

@@ -1192,7 +1192,7 @@ def test_the_example_runs(open_browser, user):
     said = []
     page.on("console", lambda message: said.append(message.text))
     tab = Tab(page)
-    [example] = code("docs/how-to/browser.md", "js", "Use client.js and React")
+    [example] = code("docs/how-to/browser.md", "js", "Use client.js, React or another client")
     serve(page, "/example.js", example)
     tab.do("import('/example.js')")
     assert said == ["Hello, ana", "Logged out: logout"]
