@@ -6,7 +6,6 @@ import json
 import logging
 import logging.config
 import re
-import shutil
 import subprocess
 from contextlib import contextmanager
 
@@ -26,6 +25,7 @@ from accounts.tokens import decode_access
 from tests.documents import DOCS, code, commands, run
 from tests.host import PATIENCE, first_answer, free_port
 from tests.http import PASSWORD, curl
+from tests.servers import needed
 
 pytestmark = pytest.mark.django_db
 
@@ -88,13 +88,13 @@ def test_a_contract_of_the_hosts_own_speaks_as_it_says(own, phone, laptop):
     assert not Session.objects.exists()  # the laptop's, too
 
 
-@pytest.mark.skipif(not shutil.which("msgfmt"), reason="needs gettext")
 def test_the_hosts_words_come_before_ours(phone, settings, tmp_path):
     folder = tmp_path / "en" / "LC_MESSAGES"
     folder.mkdir(parents=True)
     head = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n'
     (folder / "django.po").write_text(head + code("docs/how-to/contract.md", "po")[0])
-    subprocess.run(["msgfmt", "-o", folder / "django.mo", folder / "django.po"], check=True)
+    msgfmt = needed("msgfmt", "gettext")
+    subprocess.run([msgfmt, "-o", folder / "django.mo", folder / "django.po"], check=True)
     settings.LOCALE_PATHS = [tmp_path]
 
     words = ["curl", "-X", "POST", "/api/auth/logout", "-H", "Authorization: Bearer $ACCESS"]
@@ -119,7 +119,7 @@ def test_a_client_that_is_no_browser_keeps_its_login(user, live_server):
     assert login.access_token != first
     assert kept[-1] == login.refresh_token != kept[0]
 
-    assert login.log_out()
+    login.log_out()
     assert not Session.objects.exists()
     assert kept[-1] is None
 
@@ -228,8 +228,7 @@ def test_the_database_takes_the_options_for_speed():
 @pytest.fixture
 def nginx(live_server, tmp_path):
     """Serve the live server by the page's lines."""
-    if not shutil.which("nginx"):
-        pytest.skip("needs nginx")
+    program = needed("nginx", "nginx")
     [location] = code("docs/how-to/proxy.md", "nginx")
     port = free_port()
     location = location.replace("http://127.0.0.1:8000", live_server.url)
@@ -242,7 +241,7 @@ def nginx(live_server, tmp_path):
         f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log; events {{}}"
         f" http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{port}; {location} }} }}"
     )
-    server = subprocess.Popen(["nginx", "-c", file, "-e", tmp_path / "error.log"])
+    server = subprocess.Popen([program, "-c", file, "-e", tmp_path / "error.log"])
     url = f"http://localhost:{port}"
     first_answer(f"{url}/user")
     yield url
