@@ -25,6 +25,7 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks and connect the receivers."""
         # Models are not loaded yet when this module is imported.
-        from accounts import checks, receivers  # noqa: F401, PLC0415
+        from accounts import receivers  # noqa: PLC0415
+        from accounts.api import checks  # noqa: F401, PLC0415
 
         receivers.connect_users()

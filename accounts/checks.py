@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,9 +14,6 @@ from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.db import router
 from django.shortcuts import resolve_url
-from django.utils.module_loading import import_string
-from rest_framework.settings import api_settings
-from rest_framework_simplejwt.authentication import JWTAuthentication as SimpleJWT
 
 from accounts.conf import DEFAULTS, conf
 
@@ -40,21 +36,21 @@ def check_settings(**kwargs: Any) -> Iterator[CheckMessage]:
     """Check ``settings.ACCOUNTS``, and what this app cannot do without."""
     given = getattr(settings, "ACCOUNTS", {})
     if not isinstance(given, dict):
-        yield _told(Error, "E002", "ACCOUNTS is not a dict.")
+        yield told(Error, "E002", "ACCOUNTS is not a dict.")
         given = {}
     else:
         for name in DEFAULTS:
             try:
                 getattr(conf, name.lower())
             except ValueError as error:
-                yield _told(Error, "E002", f"ACCOUNTS[{name!r}]: {error}.")
+                yield told(Error, "E002", f"ACCOUNTS[{name!r}]: {error}.")
     hint = f"The settings are {', '.join(DEFAULTS)}."
     for name in given:
         if name not in DEFAULTS:
-            yield _told(Error, "E001", f"ACCOUNTS[{name!r}] is not a setting.", hint)
+            yield told(Error, "E001", f"ACCOUNTS[{name!r}] is not a setting.", hint)
     if not _has_blacklist():
         hint = "Add 'rest_framework_simplejwt.token_blacklist' to INSTALLED_APPS."
-        yield _told(Error, "E003", "SimpleJWT's token blacklist is not installed.", hint)
+        yield told(Error, "E003", "SimpleJWT's token blacklist is not installed.", hint)
 
 
 @register(Tags.security)
@@ -63,35 +59,25 @@ def check_adoption(**kwargs: Any) -> Iterator[CheckMessage]:
     if settings.SESSION_ENGINE != "accounts.sessions":
         what = "Browser logins are not kept as rows of accounts.Session."
         hint = "Set SESSION_ENGINE = 'accounts.sessions'."
-        yield _told(Warning, "W001", what, hint)
-    if accepting := ", ".join(dict.fromkeys(_accepting_ended_logins())):
-        what = f"The access tokens of ended logins are accepted by {accepting}."
-        hint = "Use 'accounts.authentication.JWTAuthentication', or a class that inherits from it."
-        yield _told(Warning, "W002", what, hint)
-    if hint := _serializer_to_set("TOKEN_OBTAIN_SERIALIZER", "TokenObtainPairSerializer"):
-        what = "SimpleJWT's own log-in tries passwords without limit, for tokens of no login."
-        yield _told(Warning, "W003", what, hint)
-    if hint := _serializer_to_set("TOKEN_REFRESH_SERIALIZER", "TokenRefreshSerializer"):
-        what = "A refresh by SimpleJWT's own serializer ends the login."
-        yield _told(Error, "E005", what, hint)
+        yield told(Warning, "W001", what, hint)
     for site in _unlimited_sites():
         what = f"Passwords are tried without limit at the admin site {site.name!r}."
         hint = (
             "Put 'accounts.apps.AdminConfig' in the place of 'django.contrib.admin' in "
             "INSTALLED_APPS, or let your site inherit from accounts.pages.admin.AdminSite."
         )
-        yield _told(Warning, "W008", what, hint)
-    pages = any(_class(view).__module__.startswith("accounts.pages.") for view in _served())
+        yield told(Warning, "W008", what, hint)
+    pages = any(view_class(view).__module__.startswith("accounts.pages.") for view in views())
     for name in filter(_leads_nowhere, ("LOGIN_URL", "LOGIN_REDIRECT_URL") if pages else ()):
         what = f"{name} = {str(getattr(settings, name))!r} is no route, and the pages lead there."
         hint = (
             "Set LOGIN_URL = 'drf_logout_pages:login' and LOGIN_REDIRECT_URL = "
             "'drf_logout_pages:sessions', or silence this check where another server answers."
         )
-        yield _told(Warning, "W009", what, hint)
+        yield told(Warning, "W009", what, hint)
     if not settings.USE_I18N:
         what = "Without translations every answer is in English, those of the contract v1 too."
-        yield _told(Warning, "W005", what, "Set USE_I18N = True.")
+        yield told(Warning, "W005", what, "Set USE_I18N = True.")
 
 
 @register(Tags.security)
@@ -105,20 +91,20 @@ def check_routers(**kwargs: Any) -> Iterator[CheckMessage]:
     if len({router.db_for_write(model) for model in models}) > 1:
         what = "Users, their logins and SimpleJWT's tokens are written to several databases."
         hint = "Route them to one: a login ends in one statement, or in one transaction."
-        yield _told(Error, "E004", what, hint)
+        yield told(Error, "E004", what, hint)
     if router.db_for_read(users) != router.db_for_write(users):
         what = "Users are read from another database than they are written to."
         hint = (
             "Let db_for_read() of your router return the primary database for the user model: "
             "by a replica that lags behind, Django takes an old password for the current one."
         )
-        yield _told(Warning, "W007", what, hint)
+        yield told(Warning, "W007", what, hint)
     database = settings.DATABASES.get(router.db_for_write(users), {})
     mode = str(database.get("OPTIONS", {}).get("transaction_mode")).upper()
     if re.search("sqlite|spatialite", database.get("ENGINE", "")) and mode not in SQLITE_MODES:
         what = "SQLite fails with 'database is locked' where two requests write at once."
         hint = "Set OPTIONS = {'transaction_mode': 'IMMEDIATE'} of the database."
-        yield _told(Warning, "W010", what, hint)
+        yield told(Warning, "W010", what, hint)
 
 
 @register(Tags.security, deploy=True)
@@ -131,16 +117,17 @@ def check_deployment(**kwargs: Any) -> Iterator[CheckMessage]:
             "Use Redis, Memcached or 'accounts.counters.DatabaseCounters', or run a single "
             "process with its local memory and silence this check."
         )
-        yield _told(Warning, "W004", what, hint)
+        yield told(Warning, "W004", what, hint)
     given = getattr(settings, "ACCOUNTS", {})
     if "ABSOLUTE_TIMEOUT" not in given and "IDLE_TIMEOUT" not in given:
         hint = "Set ABSOLUTE_TIMEOUT in ACCOUNTS, or **AAL1 of accounts.conf; None is an answer."
-        yield _told(Warning, "W006", "A login that is used goes on for ever.", hint)
+        yield told(Warning, "W006", "A login that is used goes on for ever.", hint)
 
 
-def _told(
+def told(
     kind: type[Error | Warning], number: str, what: str, hint: str | None = None
 ) -> CheckMessage:
+    """Return a message of this app."""
     return kind(what, hint=hint, id=f"drf_logout.{number}")
 
 
@@ -148,35 +135,9 @@ def _has_blacklist() -> bool:
     return apps.is_installed("rest_framework_simplejwt.token_blacklist")
 
 
-def _serializer_to_set(setting: str, name: str) -> str:
-    """Return what to do about a serializer of SimpleJWT's views; empty if it is one of ours."""
-    ours = f"accounts.api.serializers.{name}"
-    path = getattr(settings, "SIMPLE_JWT", {}).get(setting, "")
-    if path and issubclass(import_string(path), import_string(ours)):
-        return ""
-    return f"Set SIMPLE_JWT[{setting!r}] to {ours!r} or a subclass."
-
-
-def _accepting_ended_logins() -> Iterator[str]:
-    """Find where a class of SimpleJWT's, or of others' on top of it, authenticates."""
-    ours = import_string("accounts.authentication.JWTAuthentication")
-    setting = "REST_FRAMEWORK['DEFAULT_AUTHENTICATION_CLASSES']"
-    places: list[tuple[str, Any]] = [(setting, api_settings.DEFAULT_AUTHENTICATION_CLASSES)]
-    name = "authentication_classes"
-    for view in _served():
-        cls = _class(view)
-        classes = getattr(view, "initkwargs", {}).get(name, getattr(cls, name, ()))
-        places.append((f"{cls.__module__}.{cls.__name__}", classes))
-    for place, classes in places:
-        # DRF calls them: they need not be classes.
-        known = [cls for cls in classes if inspect.isclass(cls) and issubclass(cls, SimpleJWT)]
-        if any(not issubclass(cls, ours) for cls in known):
-            yield place
-
-
 def _unlimited_sites() -> Iterator[Any]:
     """Find the admin sites that are served, but for those of ours."""
-    for view in _served():
+    for view in views():
         site = getattr(view, "__self__", None)
         is_login = hasattr(site, "login_form") and view.__name__ == "login"
         if is_login and not hasattr(site, "limits_guessing"):
@@ -193,19 +154,20 @@ def _leads_nowhere(name: str) -> bool:
     return not url.netloc and not (urls.is_valid_path(path) or urls.is_valid_path(f"{path}/"))
 
 
-def _served() -> Iterator[Any]:
-    return _views(urls.get_resolver().url_patterns if hasattr(settings, "ROOT_URLCONF") else ())
+def views() -> Iterator[Any]:
+    """Return every view of the URLconf."""
+    return _routed(urls.get_resolver().url_patterns if hasattr(settings, "ROOT_URLCONF") else ())
 
 
-def _class(view: Any) -> type:
+def view_class(view: Any) -> type:
     """Return the class of a view of DRF's or Django's; of any other, one that has nothing."""
     cls: type = getattr(view, "cls", getattr(view, "view_class", object))
     return cls
 
 
-def _views(patterns: Iterable[urls.URLPattern | urls.URLResolver]) -> Iterator[Any]:
+def _routed(patterns: Iterable[urls.URLPattern | urls.URLResolver]) -> Iterator[Any]:
     for pattern in patterns:
         if isinstance(pattern, urls.URLResolver):
-            yield from _views(pattern.url_patterns)
+            yield from _routed(pattern.url_patterns)
         else:
             yield pattern.callback

@@ -32,6 +32,14 @@ _PERIODS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 T = TypeVar("T")
 
 
+class Cookie(NamedTuple):
+    """The cookie that refresh tokens are kept in: its name, ``SameSite`` and ``Domain``."""
+
+    name: str = "refresh_token"
+    samesite: str = "Strict"
+    domain: str | None = None
+
+
 class Rate(NamedTuple):
     """So many requests in so many seconds."""
 
@@ -102,6 +110,26 @@ def _kinds(value: object) -> tuple[str, ...]:
     return kinds
 
 
+def _cookie(value: object) -> Cookie | None:
+    """Refuse what browsers refuse, too."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(isinstance(part, str) for part in value.values()):
+        raise ValueError("must be None, or a dict of text")
+    if not set(value) <= {name.upper() for name in Cookie._fields}:
+        raise ValueError("may have NAME, SAMESITE and DOMAIN")
+    cookie = Cookie(**{name.lower(): part for name, part in value.items()})
+    if not re.fullmatch(r"(?!__(?i:host|secure)-)[\w!#$%&'*+.^`|~-]+", cookie.name, re.ASCII):
+        raise ValueError("NAME must be that of a cookie, without the prefix of one")
+    if cookie.samesite not in {"Strict", "Lax", "None"}:
+        raise ValueError("SAMESITE must be 'Strict', 'Lax' or 'None'")
+    if cookie.samesite == "None" and not settings.SESSION_COOKIE_SECURE:
+        raise ValueError("SAMESITE 'None' takes HTTPS: set SESSION_COOKIE_SECURE, too")
+    if not re.fullmatch(r"(?:[a-z\d-]+\.)+[a-z][a-z\d-]*", cookie.domain or "a.a"):
+        raise ValueError("DOMAIN must be a domain, as in 'example.com'")
+    return cookie
+
+
 def _edges(value: object) -> frozenset[str]:
     if value not in (True, False, "pages"):
         raise ValueError("must be True, False or 'pages'")
@@ -166,6 +194,8 @@ class Conf:
     """How long a refresh token that was rotated is answered with its successor again."""
     signing_key_fallbacks = _Setting((), _keys)
     """Keys that sign no token and verify one still, or already: public ones if not of HMAC."""
+    refresh_cookie = _Setting(None, _cookie)
+    """The cookie of refresh tokens, for clients that ask for it; None: tokens go in bodies."""
     reauthentication_max_age = _Setting(timedelta(minutes=10), _some_time)
     """How long a re-authentication counts."""
     reauthenticate_to_end_others = _Setting("pages", _edges)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
@@ -20,7 +20,9 @@ from django.utils import timezone
 from accounts import services
 from accounts.clients import ClientInfo
 from accounts.models import Session, SessionQuerySet, hash_key
-from accounts.services import pruning
+
+BATCH: Final = 1000
+"""How many logins are ended at a time, where many have run out."""
 
 
 def current_session(request: HttpRequest) -> Session | None:
@@ -111,9 +113,11 @@ class SessionStore(DatabaseStore):
     @classmethod
     def clear_expired(cls) -> None:
         """Remove what has run out, as ``prune_accounts`` does: the end of a login is on record."""
-        batch = pruning.prune_sessions(size=pruning.KEYS)
-        while batch.last is not None:
-            batch = pruning.prune_sessions(size=pruning.KEYS, after=batch.last)
+        run_out = Session.objects.run_out()
+        run_out.filter(user=None).delete()
+        logins = run_out.filter(user__isnull=False).values_list("pk", flat=True)
+        while keys := list(logins[:BATCH]):
+            services.end_sessions(sessions=run_out.filter(pk__in=keys), cause=None)
 
     @classmethod
     async def aclear_expired(cls) -> None:

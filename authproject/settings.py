@@ -153,6 +153,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ACCOUNTS = {
     **AAL1,
     "MAX_SESSIONS": 50,
+    "REFRESH_COOKIE": {},
     "TRUSTED_PROXIES": env.list("TRUSTED_PROXIES", default=[]),
     "SIGNING_KEY_FALLBACKS": env.list("JWT_SIGNING_KEY_FALLBACKS", default=[]),
 }

@@ -1,13 +1,15 @@
-"""The routes of the example project: the same endpoints under both contracts."""
+"""The routes of the example project: its first page, and the endpoints under two contracts."""
 
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from accounts.api.urls import plain, v1
+from authproject.views import FirstPage
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", FirstPage.as_view(), name="first"),
     path("admin/", admin.site.urls),
     path("account/", include("accounts.pages.urls")),
     path("api/v1/auth/", include(v1)),

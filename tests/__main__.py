@@ -6,4 +6,4 @@ import sys
 
 from authproject import environment
 
-environment.run("dev", "-m", "pytest", "-n", "auto", "--cov", *sys.argv[1:])
+environment.run("dev", "-m", "pytest", "-n", "auto", *sys.argv[1:])

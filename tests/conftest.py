@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, settings
 
 from accounts import audit, ratelimit, services
 from accounts.clients import ClientInfo, _warn_of_proxy
-from accounts.conf import conf
+from accounts.conf import Conf, conf
 from accounts.models import Session
 from accounts.ratelimit import Budget, Outage
 from accounts.services import statements
-from tests.http import PASSWORD, Clients
+from tests.http import OVER_COOKIE, PASSWORD, Clients
 
 settings.register_profile(
     "default",
@@ -35,6 +35,9 @@ settings.load_profile("default")
 # A shell lets what it starts in the background of a script ignore Ctrl-C, and so would the
 # processes that tests start, and stop by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if OVER_COOKIE:
+    vars(Conf)["refresh_cookie"]._default = {}
 
 pytest_plugins = ["tests.chromium", "tests.database", "tests.servers"]
 

@@ -34,3 +34,16 @@ if "REDIS_URL" not in os.environ:
 
 # Django 6.1 asks for it; older ones send to memory by themselves.
 MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
+
+# For accounts.api.dj_rest_auth; the library reads it when it is imported.
+REST_AUTH = {
+    "USE_JWT": True,
+    "JWT_AUTH_COOKIE": "access",
+    "JWT_AUTH_REFRESH_COOKIE": "refresh",
+    "SESSION_LOGIN": False,
+    "TOKEN_MODEL": None,
+    "OLD_PASSWORD_FIELD_ENABLED": True,
+    "LOGIN_SERIALIZER": "accounts.api.dj_rest_auth.serializers.LoginSerializer",
+    "JWT_TOKEN_CLAIMS_SERIALIZER": "accounts.api.dj_rest_auth.serializers.TokenClaimsSerializer",
+    "PASSWORD_CHANGE_SERIALIZER": "accounts.api.dj_rest_auth.serializers.PasswordChangeSerializer",
+}

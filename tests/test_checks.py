@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 from django.conf import global_settings
 from django.contrib.admin import AdminSite
 from django.core.checks import Tags, run_checks
 from django.urls import clear_url_caches, include, path, reverse_lazy, set_script_prefix
+from django.utils.module_loading import import_string
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.decorators import action, api_view, authentication_classes
 from rest_framework.routers import SimpleRouter
@@ -14,6 +17,8 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 from rest_framework_simplejwt.authentication import JWTAuthentication as SimpleJWTAuthentication
 from rest_framework_simplejwt.authentication import JWTStatelessUserAuthentication
+from rest_framework_simplejwt.serializers import TokenRefreshSerializer
+from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 from accounts.api.serializers import TokenObtainPairSerializer
 from accounts.authentication import JWTAuthentication
@@ -288,30 +293,59 @@ def test_another_database_of_the_hosts_may_be_any_sqlite(settings, monkeypatch, 
     assert told() == []
 
 
-def test_simplejwts_own_serializers_are_told(settings, told):
-    settings.SIMPLE_JWT = {
-        **settings.SIMPLE_JWT,
-        "TOKEN_OBTAIN_SERIALIZER": "rest_framework_simplejwt.serializers.TokenObtainPairSerializer",
-        "TOKEN_REFRESH_SERIALIZER": "rest_framework_simplejwt.serializers.TokenRefreshSerializer",
-    }
+class ObtainView(TokenObtainPairView):
+    """As without the setting, which SimpleJWT reads once."""
+
+    _serializer_class = "rest_framework_simplejwt.serializers.TokenObtainPairSerializer"
+
+
+class OwnView(TokenObtainPairView):
+    """A view of the host, with a subclass of ours."""
+
+    serializer_class = HostSerializer
+
+
+def test_simplejwts_own_serializers_are_told_where_they_are_served(routed, told):
+    refresh = TokenRefreshView.as_view(serializer_class=TokenRefreshSerializer)
+    routed(path("obtain", ObtainView.as_view()), path("refresh", refresh))
 
     obtain, refresh = told()
     assert (obtain.id, refresh.id) == ("drf_logout.W003", "drf_logout.E005")
     assert "TOKEN_OBTAIN_SERIALIZER" in obtain.hint
+    assert f"{__name__}.ObtainView" in obtain.hint
     assert "TOKEN_REFRESH_SERIALIZER" in refresh.hint
 
 
-def test_serializers_that_are_not_set_are_told(settings, told):
+def test_a_host_without_simplejwts_views_need_not_set_its_serializers(settings, routed, told):
     del settings.SIMPLE_JWT
+    routed(path("", HostView.as_view()))
 
-    assert ids(told()) == ["drf_logout.W003", "drf_logout.E005"]
+    assert told() == []
 
 
-def test_a_subclass_of_our_serializers_is_no_warning(settings, told):
-    settings.SIMPLE_JWT = {
-        **settings.SIMPLE_JWT,
-        "TOKEN_OBTAIN_SERIALIZER": f"{__name__}.HostSerializer",
-    }
+def test_our_serializers_and_their_subclasses_are_no_warning(routed, told):
+    routed(path("own", OwnView.as_view()), path("refresh", TokenRefreshView.as_view()))
+
+    assert told() == []
+
+
+def test_dj_rest_auth_by_itself_is_told_of_each_place_that_has_to_be_ours(settings, routed, told):
+    urls = import_module("dj_rest_auth.urls")
+    cookie = import_string("dj_rest_auth.jwt_auth.JWTCookieAuthentication")
+    settings.REST_AUTH = {"USE_JWT": True}
+    routed(path("", include(urls)), path("host", HostView.as_view(authentication_classes=[cookie])))
+
+    accepting, refresh, log_in = told()
+    assert accepting.id == "drf_logout.W002"
+    assert f"{__name__}.HostView" in accepting.msg
+    assert refresh.id == "drf_logout.E005"
+    assert "RefreshViewWithCookieSupport" in refresh.hint
+    assert log_in.id == "drf_logout.W003"
+    assert "LOGIN_SERIALIZER, JWT_TOKEN_CLAIMS_SERIALIZER" in log_in.hint
+
+
+def test_dj_rest_auth_by_our_classes_is_no_warning(routed, told):
+    routed(path("", include("accounts.api.dj_rest_auth.urls")))
 
     assert told() == []
 

@@ -64,13 +64,22 @@ def test_an_expected_error_has_to_happen(open_browser):
         page.add_script_tag(content="console.error('Broken')")
 
 
-def test_what_axe_finds_serious_fails_the_test(open_browser, axe):
+def test_what_axe_finds_fails_the_test_unless_it_is_excused(open_browser, axe):
     page = open_browser()
-    show(page, "<label>Name <input></label>")
-    axe(page)
-    show(page, "<input>")
+    show(page, "<h1>Page</h1><label>Name <input></label>")
+    axe(page, "labelled")
+    show(page, "<h1>Page</h1><input>")
     with pytest.raises(AssertionError, match="Form elements must have labels"):
-        axe(page)
+        axe(page, "without", excused={"label": "textarea"})
+    axe(page, "excused", excused={"label": "input"})
+
+
+def test_what_is_wider_than_a_phone_fails_the_test(open_browser, axe):
+    page = open_browser()
+    show(page, '<h1 style="width: 500px">Page</h1>')
+    axe(page, "wide", looks=[("light", 600)])
+    with pytest.raises(AssertionError):
+        axe(page, "wide")
 
 
 def test_pictures_are_taken_where_a_folder_is_named(open_browser, shoot, monkeypatch, tmp_path):

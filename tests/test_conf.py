@@ -15,6 +15,7 @@ EXPECTED_DEFAULTS = {
     "MAX_SESSIONS": None,
     "REFRESH_GRACE": timedelta(seconds=10),
     "SIGNING_KEY_FALLBACKS": (),
+    "REFRESH_COOKIE": None,
     "REAUTHENTICATE_TO_END_OTHERS": {"pages"},
     "TRUSTED_PROXIES": frozenset(),
     "CLEAR_SITE_DATA": (),
@@ -79,6 +80,12 @@ def test_a_setting_that_is_left_out_has_its_default(settings, name, default):
         ("REAUTHENTICATE_TO_END_OTHERS", "pages", {"pages"}),
         ("REAUTHENTICATE_TO_END_OTHERS", False, set()),
         ("PASSWORD_FAIL_OPEN", True, True),
+        ("REFRESH_COOKIE", {}, ("refresh_token", "Strict", None)),
+        (
+            "REFRESH_COOKIE",
+            {"NAME": "rt", "DOMAIN": "example.com"},
+            ("rt", "Strict", "example.com"),
+        ),
         ("CLEAR_SITE_DATA", ["cookies", "storage"], ("cookies", "storage")),
         ("CLEAR_SITE_DATA", ("*",), ("*",)),
         *[
@@ -141,6 +148,20 @@ def test_a_setting_is_what_it_was_set_to(settings, name, value, expected):
             for value in ("", "20", "0/m", "20/0m", "-1/m", "20/5", "20/5w", "20/5m ", "x/m", None)
         ],
         ("PASSWORD_FAIL_OPEN", None),
+        ("REFRESH_COOKIE", True),
+        ("REFRESH_COOKIE", "refresh_token"),
+        ("REFRESH_COOKIE", {"PATH": "/"}),
+        ("REFRESH_COOKIE", {1: 2}),
+        # What browsers refuse.
+        *[
+            ("REFRESH_COOKIE", {"NAME": name})
+            for name in ("", None, "a b", "a=b", "é", "__Host-a", "__secure-a")
+        ],
+        *[("REFRESH_COOKIE", {"SAMESITE": value}) for value in ("strict", None, "None")],
+        *[
+            ("REFRESH_COOKIE", {"DOMAIN": domain})
+            for domain in (1, "localhost", ".example.com", "127.0.0.1", "example.com:443", "a b.c")
+        ],
         ("PASSWORD_FAIL_OPEN", "no"),
         ("LOGOUT_RATE", 20),
         ("LOGOUT_RATE", (20, 300)),

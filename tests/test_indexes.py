@@ -17,10 +17,10 @@ from django.utils import timezone
 from accounts import services
 from accounts.clients import ClientInfo
 from accounts.counters import DatabaseCounters
-from accounts.management import seals
+from accounts.management import pruning, seals
 from accounts.models import LogoutEvent, Session
 from accounts.models.indexes import TimeIndex
-from accounts.services import Cause, Scope, pruning
+from accounts.services import Cause, Scope
 from accounts.tokens import decode_refresh
 from tests.database import maintenance
 from tests.http import PASSWORD

@@ -227,6 +227,12 @@ def test_who_is_not_logged_in_is_asked_to(page):
     assert Browser().get(page).url == f"{LOGIN}?next={page}"
 
 
+def test_the_root_of_the_pages_leads_to_the_devices_and_who_is_not_logged_in_to_log_in(browser):
+    assert browser.get("/account/", follow=True).redirect_chain == [(SESSIONS, 302)]
+    anonymous = Browser().get("/account/", follow=True)
+    assert anonymous.redirect_chain[-1][0] == f"{LOGIN}?next={SESSIONS}"
+
+
 @pytest.mark.standard("ASVS 7.5.2")
 def test_a_person_sees_every_login_of_theirs_this_one_first(browser, other, user, stranger):
     services.log_in(user=user, client=ClientInfo(ip_address="203.0.113.5", user_agent="okhttp/4.1"))

@@ -6,13 +6,18 @@ Whatever a page logs as an error, of its content security policy too, fails the 
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from django.test import Client
+from django.urls import resolve
 from playwright.sync_api import expect
 
+from accounts import services
+from accounts.clients import ClientInfo
 from accounts.models import LogoutEvent, Session
-from tests.chromium import PATIENCE
+from accounts.pages.urls import urlpatterns
+from tests.chromium import LOOKS, OTHER_LOOKS, PATIENCE
 from tests.conftest import PASSWORD
 from tests.http import table_away
 
@@ -324,68 +329,90 @@ def test_one_logs_out_without_javascript(plain, laptop):
 # For everybody
 
 
-# Each of both, and in the drill each beside each.
-@pytest.mark.parametrize(
-    ("scheme", "width", "locale"),
+# German has the longest words.
+everybody = pytest.mark.parametrize(
+    ("locale", "looks"),
     [
-        ("light", 1100, "en-US"),
-        ("dark", 390, "es-ES"),
-        pytest.param("light", 390, "es-ES", marks=pytest.mark.drill),
-        pytest.param("dark", 1100, "es-ES", marks=pytest.mark.drill),
-        pytest.param("dark", 390, "en-US", marks=pytest.mark.drill),
+        ("es-ES", LOOKS),
+        pytest.param("de-DE", OTHER_LOOKS, marks=pytest.mark.drill),
+        pytest.param("en-US", OTHER_LOOKS, marks=pytest.mark.drill),
     ],
 )
-def test_every_page_is_accessible_and_fits(
-    open_browser, laptop, user, axe, shoot, scheme, width, locale
-):
-    page = open_browser(
-        color_scheme=scheme, locale=locale, viewport={"width": width, "height": 844}
-    )
 
-    def check(name):
-        axe(page)
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-        shoot(page, f"pages-{name}-{width}-{scheme}-{locale}")
 
+@everybody
+def test_the_login_page_is_for_everybody(open_browser, user, axe, settings, locale, looks):
+    settings.ACCOUNTS = {"PASSWORD_RATE": "1/5m"}
+    page = open_browser(locale=locale)
     page.goto("/account/login")
-    check("login")
-    for password in ("wrong", PASSWORD):
+    axe(page, f"pages-login-{locale}", looks)
+    open_browser.expect_error("429")
+    for status in (200, 429):
         page.locator("[name=username]").fill("ana")
-        page.locator("[name=password]").fill(password)
-        page.locator("[type=submit]").click()
-        page.wait_for_load_state()
+        page.locator("[name=password]").fill("wrong")
+        with page.expect_response(lambda response: response.request.method == "POST") as answer:
+            page.locator("[type=submit]").click()
+        assert answer.value.status == status
+        expect(page.locator(".error")).to_be_visible()
+        axe(page, f"pages-login-{status}-{locale}", looks)
+
+
+@everybody
+def test_every_page_is_for_everybody(open_browser, enter, laptop, user, axe, locale, looks):
+    page = enter(open_browser(locale=locale))
+    visited = set()
+
+    def check(name, path=None):
+        if path:
+            page.goto(path)
+        visited.add(resolve(urlsplit(page.url).path).url_name)
+        axe(page, f"pages-{name}-{locale}", looks)
+
+    def submit(password=None, within="form"):
+        if password:
+            page.locator(f"{within} [type=password]").fill(password)
+        page.locator(f"{within} [type=submit]").click()
         if password == "wrong":
-            expect(page.locator(".error")).to_be_visible()
-            check("login-error")
-    expect(devices(page)).to_have_count(2)
+            expect(page.locator(f"{within} .field .error")).to_be_visible()
+
     check("sessions")
-    page.locator(f"a[href='{OTHERS}']").click()
+    this, other = (row.get_by_role("link").get_attribute("href") for row in devices(page).all())
+    page.locator(f"main a[href='{OTHERS}']").click()
     expect(page.locator("dialog")).to_be_visible()
     check("dialog")
-    page.locator("dialog [type=password]").fill("wrong")
-    page.locator("dialog [type=submit]").click()
-    expect(page.locator("dialog .field .error")).to_be_visible()
+    submit("wrong", within="dialog")
     check("dialog-error")
-    other = devices(laptop).first.get_by_role("link").get_attribute("href")
+
+    check("logout", LOGOUT)
+    check("end-this", this)
     for name, path in {
-        "end-session": other,
         "end-others": OTHERS,
         "end-all": ALL,
-        "logout": LOGOUT,
+        "end-session": other,
         "reauthenticate": "/account/reauthenticate",
     }.items():
-        page.goto(path)
-        check(name)
-    page.locator("[type=password]").fill(PASSWORD)
-    page.locator("[type=submit]").click()
+        check(name, path)
+        submit("wrong")
+        check(f"{name}-error")
+    submit(PASSWORD)
     page.wait_for_url(re.compile(f"{SESSIONS}$"))
     page.goto(other)
-    page.locator("[type=submit]").click()
+    submit()
     expect(page.get_by_role("status")).to_be_visible()
     check("ended")
+    check("end-others-none", OTHERS)
     open_browser.expect_error("404")
-    page.goto(other)
-    check("not-found")
+    check("not-found", other)
+
+    for _ in range(21):
+        services.log_in(user=user, client=ClientInfo(user_agent="Phone/1"))
+    check("sessions-many", SESSIONS)
+    check("sessions-more", f"{SESSIONS}?page=2")
+    check("end-all-many", ALL)
+    submit()
+    expect(page.get_by_role("status")).to_be_visible()
+    check("logged-out")
+    assert visited == {route.name for route in urlpatterns} - {None}, "no page is left out"
 
 
 def test_everything_is_reached_by_keyboard(laptop, mobile):

@@ -19,8 +19,8 @@ from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts import services
 from accounts.clients import ClientInfo
+from accounts.management import heap, pruning
 from accounts.models import LogoutEvent, Session
-from accounts.services import heap, pruning
 from tests.host import PATIENCE
 
 HOUR = timedelta(hours=1)

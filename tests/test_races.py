@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -39,6 +40,7 @@ pytestmark = [
 ]
 
 CLIENT = ClientInfo()
+AFTER = math.inf
 ROUNDS = int(os.environ.get("RACES", "7"))
 """Once through the delays of ``offset()``; more often in the drill."""
 
@@ -53,8 +55,17 @@ def deadlocks(transactional_db):
     """Return a function that counts the deadlocks since the test began."""
 
     def count() -> int:
-        time.sleep(0.2)  # the connections of a race report as they close
+        deadline = time.monotonic() + PATIENCE
         with connection.cursor() as cursor:
+            # A connection reports as it closes, and is gone once it has.
+            while time.monotonic() < deadline:
+                cursor.execute(
+                    "SELECT count(*) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                if cursor.fetchone() == (0,):
+                    break
+                time.sleep(0.01)
             cursor.execute(
                 "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
             )
@@ -67,14 +78,19 @@ def deadlocks(transactional_db):
 def race(*calls: Callable[[], Any], delays: Sequence[float] = ()) -> list[Any]:
     """Call all of these at once, each on a thread and a connection of its own."""
     barrier = threading.Barrier(len(calls), timeout=PATIENCE)
+    over = threading.Event()
 
     def run(call: Callable[[], Any], delay: float) -> Any:
         try:
             connection.ensure_connection()
             barrier.wait()
-            time.sleep(delay)
+            if delay == AFTER:
+                assert over.wait(PATIENCE)
+            else:
+                time.sleep(delay)
             return call()
         finally:
+            over.set()
             connection.close()
 
     with ThreadPoolExecutor(len(calls)) as pool:
@@ -82,8 +98,15 @@ def race(*calls: Callable[[], Any], delays: Sequence[float] = ()) -> list[Any]:
 
 
 def offset(number: int) -> tuple[float, float]:
-    """Return delays for two calls: first one ahead, then side by side, then the other ahead."""
-    head_start = (number % ROUNDS / (ROUNDS - 1) - 0.5) / 50
+    """Return delays for two calls: first one ahead, then side by side, then the other ahead.
+
+    In the first of the rounds and in the last, one is over before the other begins: so each is
+    first in some of the races, however slow the machine is.
+    """
+    position = number % ROUNDS
+    if position in {0, ROUNDS - 1}:
+        return (0.0, AFTER) if position else (AFTER, 0.0)
+    head_start = (position / (ROUNDS - 1) - 0.5) / 50
     return max(0.0, head_start), max(0.0, -head_start)
 
 

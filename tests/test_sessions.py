@@ -220,7 +220,7 @@ def test_expired_sessions_are_cleared_and_live_ones_kept(call, phone, laptop):
 
 
 def test_more_expired_sessions_than_go_at_once_are_cleared(user, device, monkeypatch):
-    monkeypatch.setattr("accounts.services.pruning.KEYS", 2)
+    monkeypatch.setattr("accounts.sessions.BATCH", 2)
     for _ in range(5):
         services.log_in(user=user, client=device)
     Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))

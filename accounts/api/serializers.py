@@ -45,6 +45,14 @@ def is_foreign_form(request: HttpRequest) -> bool:
     return not any(fnmatchcase(origin, trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS)
 
 
+def refuse_foreign_form(request: HttpRequest) -> None:
+    """Raise ``PermissionDenied`` where a page of another site would log somebody in."""
+    if is_foreign_form(request):
+        event = audit.Event.LOGIN_FAIL
+        audit.log_refusal(request, event, action="login", reason="foreign_form")
+        raise PermissionDenied
+
+
 def _read(stream: IO[bytes]) -> bytes:
     # DRF's parsers read without the limit that Django has for a request body.
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
@@ -148,10 +156,7 @@ class TokenObtainPairSerializer(SimpleJWTObtain):
         """Check the credentials, within the limits on guessing, and log in."""
         request = self.context.get("request")
         request = HttpRequest() if request is None else getattr(request, "_request", request)
-        if is_foreign_form(request):
-            event = audit.Event.LOGIN_FAIL
-            audit.log_refusal(request, event, action="login", reason="foreign_form")
-            raise PermissionDenied
+        refuse_foreign_form(request)
         user = passwords.log_in(
             request, username=attrs[self.username_field], password=attrs["password"]
         )

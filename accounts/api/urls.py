@@ -1,6 +1,6 @@
 """The routes, for each contract.
 
-Include ``drf``: ``path("api/v1/auth/", include(accounts.api.urls.drf))``; or ``v1``, ``plain``, or
+Include ``drf`` by ``path("api/v1/auth/", include("accounts.api.urls"))``; or ``v1``, ``plain``, or
 the ``routes()`` of a contract of your own.
 """
 
@@ -44,3 +44,6 @@ def routes(contract: Contract, app_name: str = "drf_logout") -> tuple[list[URLPa
 drf: Final = routes(DRF)
 v1: Final = routes(V1, "drf_logout_v1")
 plain: Final = routes(PLAIN, "drf_logout_plain")
+
+# ``include("accounts.api.urls")`` is ``include(drf)``.
+urlpatterns, app_name = drf

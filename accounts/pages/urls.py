@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from django.urls import path
+from django.views.generic import RedirectView
 
 from accounts.pages import views
 
 app_name = "drf_logout_pages"
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="drf_logout_pages:sessions")),
     path("login", views.LoginPage.as_view(), name="login"),
     path("logout", views.LogoutPage.as_view(), name="logout"),
     path("reauthenticate", views.ReauthenticatePage.as_view(), name="reauthenticate"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.signals import got_request_exception
@@ -28,6 +28,7 @@ from rest_framework.views import APIView, exception_handler, set_rollback
 from accounts import audit, services
 from accounts.api import contracts
 from accounts.api.contracts import Contract
+from accounts.api.cookies import RefreshCookie
 from accounts.api.serializers import JSONParser
 from accounts.authentication import InvalidToken, JWTAuthentication
 from accounts.clients import ClientInfo
@@ -170,6 +171,27 @@ class ContractView(APIView):
             user_id=user_id,
             session_id=session_id,
         )
+
+
+class CookieView(ContractView):
+    """An endpoint that takes the refresh token from a cookie where the client says so."""
+
+    segments: ClassVar[int] = 1
+    """Of the endpoint's path, behind that of the API."""
+    cookie: RefreshCookie | None = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Find out what the client wants, before anything is read."""
+        self.cookie = RefreshCookie.asked_for(request, segments=self.segments)
+        super().initial(request, *args, **kwargs)
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        """Set or delete the cookie, whatever the answer."""
+        if self.cookie is not None:
+            self.cookie.answer(response)
+        return super().finalize_response(request, response, *args, **kwargs)
 
 
 def validated(serializer_class: type[Serializer[Any]], request: Request) -> dict[str, str]:

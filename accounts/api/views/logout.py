@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from rest_framework.response import Response
 
 from accounts import audit, services, tokens
 from accounts.api import contracts
-from accounts.api.views.base import ContractView, Refused
+from accounts.api.views.base import CookieView, Refused
 from accounts.authentication import EXPIRED, read_bearer
 from accounts.clients import clear_site_data
 from accounts.conf import conf
@@ -38,7 +39,7 @@ def is_within_alone(request: Request, token: LoginToken) -> bool:
     return token.sid is not None and is_within(request, name="logout", key=key, rate=rate)
 
 
-class LogoutView(ContractView):
+class LogoutView(CookieView):
     """``POST logout``: end the login of the bearer, or of the token in the body."""
 
     permission_classes: Any = ()
@@ -67,10 +68,11 @@ class LogoutView(ContractView):
         if isinstance(self.bearer, AccessToken):
             token = self.bearer
         elif isinstance(self.bearer, TokenExpired):
-            try:
+            with suppress(TokenError, APIException):
                 token = self._named(request, self._expired_bearer(request))
-            except (TokenError, APIException):
-                token = None
+        elif self.bearer is None:
+            with suppress(TokenError, APIException):
+                token = self._in_cookie(request)
         return f"user:{token.user_id}" if token else address_key(request)
 
     def may_leave(self, request: Request) -> bool:
@@ -91,6 +93,8 @@ class LogoutView(ContractView):
         """Log out."""
         bearer, named, proof, scope = self._asked(request)
         self._log_out(request, bearer, named, proof, scope)
+        if self.cookie is not None and scope is not Scope.OTHERS:
+            self.cookie.is_dead = self.cookie.is_taken
         response = self.success(self.message)
         if self.clears_site_data and (header := clear_site_data(request._request)):
             response.headers["Clear-Site-Data"] = header
@@ -121,14 +125,19 @@ class LogoutView(ContractView):
         if self.tokens_revoked and status == 200:
             log(audit.Event.TOKEN_REVOKED, target="token")
 
-    def _asked(self, request: Request) -> tuple[AccessToken, LoginToken | None, LoginToken, Scope]:
+    def _asked(self, request: Request) -> tuple[LoginToken, LoginToken | None, LoginToken, Scope]:
         """Return the bearer, the token in the body, which of them proves who asks, and the scope.
+
+        A cookie stands for the token in the body and, where there is none, for the bearer.
 
         Raises what the request is refused with.
         """
+        bearer: LoginToken | None
         if self.bearer is None:
-            raise NotAuthenticated
-        if isinstance(self.bearer, TokenExpired):
+            bearer = self._in_cookie(request)
+            if bearer is None:
+                raise NotAuthenticated
+        elif isinstance(self.bearer, TokenExpired):
             bearer = self._expired_bearer(request)
         elif isinstance(self.bearer, TokenError):
             raise self.bearer
@@ -136,6 +145,8 @@ class LogoutView(ContractView):
             bearer = self.bearer
         self.caller_id = bearer.user_id
         scope = self._scope(request)
+        if self.bearer is None:
+            return bearer, None, bearer, scope
         named = self._named(request, bearer)
         if isinstance(self.bearer, AccessToken):
             return bearer, named, bearer, scope
@@ -156,23 +167,30 @@ class LogoutView(ContractView):
             raise Refused(400, contracts.UNKNOWN_SCOPE, "unknown_scope")
         return scope
 
-    def _named(self, request: Request, bearer: AccessToken) -> LoginToken | None:
-        """Return the token in the body, if it is one of the caller's; None if there is none."""
+    def _named(self, request: Request, bearer: LoginToken) -> LoginToken | None:
+        """Return the token in the body or the cookie, if there is one; it is the caller's."""
         body: Mapping[str, object] = request.data  # type: ignore[assignment] # our parser sees to it
+        token: LoginToken | None
         if "token" not in body:
-            return None
-        raw = body["token"]
-        if not isinstance(raw, str):
+            token = self._in_cookie(request)
+        elif isinstance(raw := body["token"], str):
+            token = tokens.decode(raw)
+        else:
             raise TokenInvalid
-        token = tokens.decode(raw)
-        if token.user_id != bearer.user_id:
+        if token is not None and token.user_id != bearer.user_id:
             raise TokenInvalid
         return token
+
+    def _in_cookie(self, request: Request) -> RefreshToken | None:
+        """Return the token of the cookie, where it is asked for and the body has none."""
+        if self.cookie is None or "token" in request.data:
+            return None
+        return self.cookie.take()
 
     def _log_out(
         self,
         request: Request,
-        bearer: AccessToken,
+        bearer: LoginToken,
         named: LoginToken | None,
         proof: LoginToken,
         scope: Scope,
@@ -208,6 +226,7 @@ class LogoutAllView(LogoutView):
     """``POST logout/all``: end every login of the user."""
 
     message = contracts.LOGGED_OUT_EVERYWHERE
+    segments = 2
     scope = Scope.GLOBAL
 
 

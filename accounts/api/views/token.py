@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework_simplejwt.utils import datetime_to_epoch
 
 from accounts import audit, passwords, services, tokens
-from accounts.api import contracts
+from accounts.api import contracts, cookies
 from accounts.api.serializers import (
     FormParser,
     JSONParser,
@@ -22,11 +22,11 @@ from accounts.api.serializers import (
     is_foreign_form,
     minting,
 )
-from accounts.api.views.base import ContractView, Refused, login_token, validated
+from accounts.api.views.base import ContractView, CookieView, Refused, login_token, validated
 from accounts.authentication import after_end_event
-from accounts.exceptions import TokenError, TokenExpired, TokenReused, TokenRevoked
+from accounts.exceptions import TokenError, TokenExpired, TokenReused, TokenRevoked, UserInactive
 from accounts.models import User
-from accounts.tokens import AccessToken
+from accounts.tokens import AccessToken, RefreshToken
 
 
 class OAuthError(APIException):
@@ -35,7 +35,7 @@ class OAuthError(APIException):
     status_code = 400
 
 
-class TokenView(ContractView):
+class TokenView(CookieView):
     """``POST token``: log in by password, or refresh (RFC 6749 §4.3, §6)."""
 
     authentication_classes = ()
@@ -52,6 +52,8 @@ class TokenView(ContractView):
         """Issue tokens."""
         if is_foreign_form(request._request):
             raise OAuthError("A form of another site is not taken", "invalid_request")
+        if cookies.HEADER in request.headers and self.cookie is None:
+            raise OAuthError("Refresh tokens are not kept in cookies here", "invalid_request")
         body: Mapping[str, object] = request.data  # type: ignore[assignment] # our parsers see to it
         grant = body.get("grant_type")
         if not isinstance(grant, str) or not grant:
@@ -64,14 +66,16 @@ class TokenView(ContractView):
             raise OAuthError("Use password or refresh_token", "unsupported_grant_type")
         self.user_id, self.session_id = pair.refresh.user_id, pair.refresh.sid
         self.reason = grant
-        response = Response(
-            {
-                "access_token": str(pair.access),
-                "refresh_token": str(pair.refresh),
-                "token_type": "Bearer",
-                "expires_in": pair.access["exp"] - datetime_to_epoch(pair.refresh.current_time),
-            }
-        )
+        answer = {
+            "access_token": str(pair.access),
+            "refresh_token": str(pair.refresh),
+            "token_type": "Bearer",
+            "expires_in": pair.access["exp"] - datetime_to_epoch(pair.refresh.current_time),
+        }
+        if self.cookie is not None:
+            del answer["refresh_token"]
+            self.cookie.token = pair.refresh
+        response = Response(answer)
         if self.user is not None:
             passwords.remember_device(request._request, response, self.user)
         return response
@@ -110,16 +114,28 @@ class TokenView(ContractView):
         return pair
 
     def _refresh(self, request: Request) -> services.TokenPair:
-        raw = validated(RefreshGrantSerializer, request)["refresh_token"]
+        raw = None
+        if self.cookie is None or "refresh_token" in request.data:
+            raw = validated(RefreshGrantSerializer, request)["refresh_token"]
         self.event = audit.Event.TOKEN_CREATED
         try:
-            token = tokens.decode_refresh(raw)
+            token = self._cookie_token() if raw is None else tokens.decode_refresh(raw)
             self.user_id, self.session_id = token.user_id, token.sid
             return services.refresh(token=token, client=self.client)
         except TokenError as error:
             self.event = _event(error)
             self.reason = error.code
+            # Of a user who may not use it for now, it is not dead.
+            if self.cookie is not None and not isinstance(error, UserInactive):
+                self.cookie.is_dead = self.cookie.is_taken
             raise OAuthError("The refresh token is not valid", "invalid_grant") from error
+
+    def _cookie_token(self) -> RefreshToken:
+        token = self.cookie.take() if self.cookie else None
+        if token is None:
+            # A page that opens cannot know whether somebody is logged in: that is nobody's failure.
+            raise TokenExpired
+        return token
 
 
 def _event(error: TokenError) -> audit.Event:

@@ -15,10 +15,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from tqdm import tqdm
 
-from accounts.management import batches, seals
+from accounts.management import batches, pruning, seals
 from accounts.management.interruption import Interruption
-from accounts.services import pruning
-from accounts.services.pruning import Batch, Key
+from accounts.management.pruning import Batch, Key
 
 
 class _PruneBatch(Protocol):

@@ -17,7 +17,13 @@ EMAIL = "test@example.com"
 PASSWORD = "password123"  # noqa: S105 - README.md tells it to everybody
 
 LINES = """
-Paste this into another terminal.
+Open this in a browser: what runs here, with each request to try.
+
+  {site}/
+  user {email}, password {password}
+  administrator admin, password {admin_password}
+
+Or paste this into another terminal.
 
   # Log in:
   TOKEN=$(curl -s {api}/token -H 'Content-Type: application/json' \\
@@ -30,8 +36,6 @@ Paste this into another terminal.
   # Refused:
   curl -i {api}/user -H "Authorization: Bearer $TOKEN"
 
-Your devices, on a page: {site}/account/sessions (user {email}, password {password})
-The record of it: {site}/admin/drf_logout/logoutevent/ (user admin, password {admin_password})
 Ctrl-C stops.
 """
 
@@ -83,7 +87,9 @@ def _make_users() -> str:
     if not users.filter(username=EMAIL).exists():
         users.create_user(username=EMAIL, email=EMAIL, password=PASSWORD)
     if users.filter(username="admin").exists():
-        return "as printed the first time; a new one: .venv/bin/python manage.py changepassword"
+        return (
+            "as printed the first time; a new one: .venv/bin/python manage.py changepassword admin"
+        )
     password = secrets.token_urlsafe(12)
     users.create_superuser(username="admin", email="admin@example.com", password=password)
     return password

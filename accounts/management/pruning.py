@@ -7,7 +7,7 @@ so that all of them together read a table once. It waits for nobody: a row that 
 left for the next run. And what is removed has run out in the very moment it is removed, for it is
 looked at once more when it is locked.
 
-PostgreSQL's rows go as they lie, see ``accounts.services.heap``. Elsewhere, and where rows of the
+PostgreSQL's rows go as they lie, see ``accounts.management.heap``. Elsewhere, and where rows of the
 host point at them, they go in the order of their key, by Django's own ``delete()``.
 
 Entries of the record go with their seals, see ``accounts.management.seals``.
@@ -22,8 +22,8 @@ from django.db import connections, transaction
 from django.db.models import Field, ForeignObjectRel, Model, QuerySet
 
 from accounts import blacklist
+from accounts.management import heap
 from accounts.models import Session, database
-from accounts.services import heap
 from accounts.services.endings import end_sessions
 from accounts.services.transactions import retried
 
