@@ -72,8 +72,15 @@ def in_general(body):
     )
 
 
+def attributes(cookie):
+    """Return what a cookie says of itself, beside its value and the date of its end."""
+    _, *said = cookie.split("; ")
+    return {text for text in said if not text.startswith("expires=")}
+
+
 @pytest.mark.parametrize(("request_", "answer"), list(messages()))
-def test_a_request_of_the_page_gets_the_answer_of_the_page(login, request_, answer):
+def test_a_request_of_the_page_gets_the_answer_of_the_page(login, request_, answer, settings):
+    settings.ACCOUNTS = {"REFRESH_COOKIE": {}}
     first, headers, sent = parsed(request_)
     method, address = first.split()
     sid = str(Session.objects.get().sid)
@@ -81,10 +88,14 @@ def test_a_request_of_the_page_gets_the_answer_of_the_page(login, request_, answ
     if "Authorization" in headers:
         headers["Authorization"] = headers["Authorization"].replace("eyJhb…", str(login.access))
 
-    got = Client().generic(method, shown, sent, headers.pop("Content-Type", ""), headers=headers)
+    kind = headers.pop("Content-Type", "")
+    got = Client().generic(method, shown, sent, kind, secure=True, headers=headers)
 
     first, headers, body = parsed(re.sub(r"[0-9a-f]{8}-[-0-9a-f]{27}", sid, answer))
     assert first == f"HTTP/1.1 {got.status_code} {got.reason_phrase}"
+    if cookie := headers.pop("Set-Cookie", ""):
+        name, _ = cookie.split("=", 1)
+        assert attributes(got.cookies[name].output(header="")) == attributes(cookie)
     for name, value in headers.items():
         assert re.sub("t=[0-9]+", "t=…", got[name]) == re.sub("t=[0-9]+", "t=…", value)
     assert bool(body) == bool(got.content)
