@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks.drills.project import Project
 
-PAUSE = (0.1, 0.6)
+PAUSE = (0.0, 0.2)
 """Seconds from one fault to the next: some logouts go well in between."""
 
 
