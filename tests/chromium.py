@@ -123,7 +123,9 @@ def _chromium():
     # Playwright leaves Chromium's sandbox off: it works neither for root nor in most containers.
     with sync_playwright() as playwright:
         loop = asyncio.get_running_loop()
-        browser = playwright.chromium.launch(executable_path=path)
+        # Sites of other names are served here, too.
+        names = "--host-resolver-rules=MAP *.test 127.0.0.1"
+        browser = playwright.chromium.launch(executable_path=path, args=[names])
         asyncio._set_running_loop(None)
         yield playwright, browser, loop
         with _running(loop):
