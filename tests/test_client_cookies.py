@@ -574,16 +574,16 @@ def tell(page, changes):
     )
 
 
-def test_a_logout_without_a_network_is_over_in_open_pages_and_at_the_server_later(
+def test_a_logout_that_the_server_does_not_hear_is_over_in_open_pages_and_there_later(
     open_browser, local
 ):
-    open_browser.expect_error("ERR_INTERNET_DISCONNECTED")
+    open_browser.expect_error("ERR_FAILED")
     page, other = local.page, local.another()
-    local.context.set_offline(True)
+    local.context.route("**/logout", lambda route: route.abort())
     told = page.evaluate("client.logout()")
     assert (told["confirmed"], told["status"]) == (False, 0)
     assert heard(other, "logout") == ["login", "logout"]
-    local.context.set_offline(False)
+    local.context.unroute("**/logout")
     assert Session.objects.exists()
 
     # A page that opens finds the login alive, and hears from the one that knows better.
@@ -597,12 +597,23 @@ def test_a_logout_without_a_network_is_over_in_open_pages_and_at_the_server_late
     assert page.evaluate("events") == ["login", "logout"]
 
     local.log_in()
-    local.context.set_offline(True)
+    local.context.route("**/logout", lambda route: route.abort())
     page.evaluate("client.logout()")
-    local.context.set_offline(False)
+    local.context.unroute("**/logout")
     # Or it is called again: without an access token, by the cookie.
     assert page.evaluate("client.logout()") == {"confirmed": True, "status": 200, "error": None}
     assert not Session.objects.exists()
+
+
+def test_a_logout_without_a_network_is_told_when_the_network_is_back(open_browser, local):
+    open_browser.expect_error("ERR_INTERNET_DISCONNECTED")
+    local.context.set_offline(True)
+    assert not local.page.evaluate("client.logout()")["confirmed"]
+    assert Session.objects.exists()
+    with local.page.expect_response("**/logout"):
+        local.context.set_offline(False)
+    assert not Session.objects.exists()
+    assert local.cookie is None
 
 
 def test_a_page_that_opens_without_a_network_finds_out_later(open_browser, local):

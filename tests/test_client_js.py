@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-import sys
-import zipfile
 from datetime import timedelta
 
 import pytest
@@ -17,7 +13,7 @@ from accounts.api.contracts import DRF, PLAIN, V1
 from accounts.models import LogoutEvent, Session
 from accounts.tokens import AccessToken
 from tests.chromium import PATIENCE
-from tests.documents import ROOT
+from tests.documents import code
 from tests.http import PASSWORD, table_away
 
 CSP = "default-src 'none'; script-src 'self'; connect-src 'self'"
@@ -1110,6 +1106,24 @@ def test_activity_keeps_the_login(idle_tab):
     assert idle_tab.events == ["login"]
 
 
+def test_in_the_warning_nothing_but_staying_keeps_the_login(idle_tab):
+    page = idle_tab.page
+    idle_tab.options = "{ idleTimeout: 60_000, idleWarning: 20_000 }"
+    idle_tab.open()
+    idle_tab.do("client.stay()")
+    page.clock.run_for(35_000)
+    assert idle_tab.do("client.idleLeft") is None
+    page.clock.run_for(10_000)
+    page.keyboard.press("a")
+    assert 0 < idle_tab.do("client.idleLeft") <= 15_000
+    idle_tab.do("client.stay()")
+    assert idle_tab.do("client.idleLeft") is None
+    page.clock.run_for(61_000)
+    idle_tab.wait_for_event("idle")
+    idle_tab.do("client.stay()")
+    assert not idle_tab.is_in
+
+
 def test_requests_are_no_activity(idle_tab):
     idle_tab.page.clock.run_for(50_000)
     assert idle_tab.do(f"got('{USER}')") == 200
@@ -1184,81 +1198,17 @@ def test_a_login_ends_when_its_refresh_token_expires(open_browser, user):
 # The page of the documentation
 
 
-def documented_examples():
-    page = (ROOT / "docs" / "how-to" / "browser.md").read_text()
-    return re.findall(r"^```js\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
-
-
-def serve(page, path, body, content_type="text/javascript"):
-    page.route(f"**{path}", lambda route: route.fulfill(body=body, content_type=content_type))
-
-
 def test_the_example_runs(open_browser, user):
     page = open_browser()
     said = []
     page.on("console", lambda message: said.append(message.text))
     tab = Tab(page)
-    serve(page, "/example.js", documented_examples()[0])
+    example = code("docs/how-to/browser.md", "js")[0]
+    page.route(
+        "**/example.js",
+        lambda route: route.fulfill(body=example, content_type="text/javascript"),
+    )
     tab.do("import('/example.js')")
     assert said == ["Hello, ana", "Logged out: logout"]
     assert not Session.objects.exists()
     assert not tab.is_in
-
-
-@pytest.fixture(scope="session")
-def react():
-    """React's own builds for browsers, which no package of Python's but Dash brings along.
-
-    They are taken out of its wheel: npm has them for bundlers only, from version 19 on.
-    """
-    version, folder = "3.0.4", ROOT / ".data" / "react"
-    [*wheels] = folder.glob(f"dash-{version}-*.whl")
-    if not wheels:
-        pip = [sys.executable, "-m", "pip", "--quiet", "download", "--no-deps", "--dest", folder]
-        subprocess.run([*pip, f"dash=={version}"], check=True)
-        wheels = list(folder.glob(f"dash-{version}-*.whl"))
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        names = ["react@18.3.1.min.js", "react-dom@18.3.1.min.js"]
-        return "\n".join(wheel.read(f"dash/deps/{name}").decode() for name in names)
-
-
-APP = """
-import { useLogin } from "/use-login.js";
-const { createElement: e } = React;
-function App() {
-    const { isLoggedIn, reason, confirmed, logIn, logout } = useLogin();
-    const ana = { username: "ana", password: "password123" };
-    return isLoggedIn
-        ? e("button", { onClick: logout }, "Log out")
-        : e("button", { onClick: () => logIn(ana) }, "Log in", e("output", {},
-            `${reason} ${confirmed ? "" : "here, but the server could not be told"}`));
-}
-ReactDOM.createRoot(document.querySelector("main")).render(e(App));
-"""
-APP_PAGE = """<!doctype html><title>App</title><main></main><script src="/react.js"></script>
-<script type="importmap">{"imports": {"react": "/react-module.js"}}</script>
-<script type="module" src="/react-app.js"></script>"""
-
-
-def test_the_react_hook_follows_the_login(open_browser, user, react):
-    open_browser.expect_error("ERR_INTERNET_DISCONNECTED")
-    page = open_browser()
-    pages = [page, page.context.new_page()]
-    for each in pages:
-        serve(each, "/react-page", APP_PAGE, "text/html")
-        serve(each, "/react.js", react)
-        serve(each, "/react-module.js", "export const { useSyncExternalStore } = React;")
-        serve(each, "/react-app.js", APP)
-        serve(each, "/use-login.js", documented_examples()[1])
-        each.goto("/react-page")
-    page.get_by_role("button", name="Log in").click()
-    for each in pages:
-        each.get_by_role("button", name="Log out").wait_for()
-    page.context.set_offline(True)
-    page.get_by_role("button", name="Log out").click()
-    page.get_by_text("logout here, but the server could not be told").wait_for()
-    pages[1].get_by_text("logout").wait_for()
-    page.context.set_offline(False)
-    page.get_by_role("button", name="Log in").click()
-    for each in pages:
-        each.get_by_role("button", name="Log out").wait_for()

@@ -56,6 +56,7 @@ export class Client extends EventTarget {
   #origins;
   #kept; // where the tokens are: `Stored` or `InMemory`
   #idleTimeout;
+  #idleWarning;
   #name;
   #channel;
   #opening = null; // a promise that it is known who is logged in
@@ -76,6 +77,8 @@ export class Client extends EventTarget {
    *   this tab alone, gone with it
    * @param {number | null} [options.idleTimeout] milliseconds without activity in any tab of the
    *   login, after which it ends
+   * @param {number} [options.idleWarning] the last milliseconds of these, for a page to warn: in
+   *   them only `stay()` counts as activity, so that no dialog goes under a pointer that moves
    * @param {string} [options.name] tells several clients of one origin apart
    * @param {string[]} [options.origins] that may see the token besides the one of `base`, such as
    *   "https://api.example.com"
@@ -86,6 +89,7 @@ export class Client extends EventTarget {
     tokens = "storage",
     storage,
     idleTimeout = null,
+    idleWarning = 0,
     name = "drf_logout",
     origins = [],
   } = {}) {
@@ -96,6 +100,7 @@ export class Client extends EventTarget {
     this.#base = new URL(base.replace(/\/?$/, "/"), location.href);
     this.#origins = new Set([this.#base, ...origins].map((url) => new URL(url).origin));
     this.#idleTimeout = idleTimeout;
+    this.#idleWarning = idleWarning;
     this.#name = name;
     // Browsers that block cookies may refuse it.
     attempt(() => {
@@ -112,7 +117,7 @@ export class Client extends EventTarget {
     const notice = idleTimeout === null ? () => this.#look() : () => this.#note();
     const events = ["visibilitychange", "pageshow", ...(idleTimeout === null ? [] : ACTIVITY)];
     for (const event of events) addEventListener(event, notice, { capture: true, passive: true });
-    addEventListener("visibilitychange", () => this.#check());
+    for (const event of ["visibilitychange", "online"]) addEventListener(event, () => this.#check());
     queueMicrotask(() => this.#look()); // whoever made the client listens by then
     const known = this.#kept.isKnown ? Promise.resolve() : this.#open();
     this.#ready = known.then(() => this.isLoggedIn, () => false);
@@ -121,7 +126,7 @@ export class Client extends EventTarget {
   /**
    * Whether somebody is logged in, once that is known. With `tokens: "cookie"` a page that opens asks
    * another tab, or else the server. If neither answers it is false, and asked again when the page
-   * sends a request or is looked at. Never rejects.
+   * sends a request, is looked at, or the network is back. Never rejects.
    *
    * @returns {Promise<boolean>}
    */
@@ -136,6 +141,21 @@ export class Client extends EventTarget {
   get isLoggedIn() {
     const tokens = this.#read();
     return tokens !== null && Date.now() < Math.min(tokens.endsAt, this.#idleAt());
+  }
+
+  /**
+   * Milliseconds until the login ends for inactivity, in the last `idleWarning` of them. Before
+   * these, and without a login, it is null.
+   */
+  get idleLeft() {
+    const left = this.#idleAt() - Date.now();
+    return this.isLoggedIn && left <= this.#idleWarning ? left : null;
+  }
+
+  /** Count as activity, when a page has warned. A login that has ended stays ended. */
+  stay() {
+    this.#look(); // first: after a long sleep, activity comes too late
+    if (this.#login !== null) this.#storeActivity(Date.now());
   }
 
   /**
@@ -331,10 +351,9 @@ export class Client extends EventTarget {
 
   #note() {
     const now = Date.now();
-    if (now - this.#noted < THROTTLE) return;
+    if (now - this.#noted < THROTTLE || this.idleLeft !== null) return;
     this.#noted = now;
-    this.#look(); // first: after a long sleep, activity comes too late
-    if (this.#login !== null) this.#storeActivity(now);
+    this.stay();
   }
 
   /** Ask the server whether the login stands, or whether there is one, of somebody who looks. */
@@ -375,7 +394,7 @@ export class Client extends EventTarget {
     this.#kept.isKnown = true;
     if (tokens === null) return;
     // The server was not told that it has ended.
-    if (this.#ended.has(tokens.login)) this.#leave(tokens, "logout", "logout", "session");
+    if (this.#ended.has(tokens.login)) await this.#leave(tokens, "logout", "logout", "session");
     else this.#store(tokens);
     this.#look();
   }
