@@ -49,7 +49,7 @@ def built():
             if not shutil.which("npm"):
                 pytest.skip(message)
             for command in BUILD:
-                subprocess.run(command.split(), cwd=SPA, check=True, capture_output=True)
+                subprocess.run(command.split(), cwd=SPA, check=True)
     return SPA / "dist"
 
 

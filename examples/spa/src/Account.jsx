@@ -1,4 +1,4 @@
-import { Button, Title } from "./parts.jsx";
+import { Failed, Title } from "./parts.jsx";
 import { useResource } from "./useResource.js";
 import { useWords } from "./words.js";
 
@@ -26,20 +26,5 @@ export function Account() {
         </div>
       </section>
     </>
-  );
-}
-
-/** What to say where something was not answered. */
-export function Failed({ failed, load }) {
-  const { say } = useWords();
-  return (
-    <div role="alert">
-      {failed && (
-        <div className="error box">
-          <p>{say("unreached")}</p>
-          <Button onPress={load}>{say("retry")}</Button>
-        </div>
-      )}
-    </div>
   );
 }

@@ -1,7 +1,6 @@
 import { useRef, useState } from "react";
-import { Failed } from "./Account.jsx";
 import { client } from "./client.js";
-import { Button, Dialog, Title } from "./parts.jsx";
+import { Button, Dialog, Failed, Title } from "./parts.jsx";
 import { useLogin } from "./useLogin.js";
 import { useResource } from "./useResource.js";
 import { useWords } from "./words.js";

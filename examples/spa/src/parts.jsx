@@ -1,5 +1,6 @@
-/* What several views have: a title, a button that waits, a dialog. */
+/* What several views have: a title, a button that waits, a dialog, a failure. */
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "react";
+import { useWords } from "./words.js";
 
 let isFirst = true;
 
@@ -49,5 +50,20 @@ export function Dialog({ title, onClose, children, ...rest }) {
         {children}
       </div>
     </dialog>
+  );
+}
+
+/** What to say where something was not answered. */
+export function Failed({ failed, load }) {
+  const { say } = useWords();
+  return (
+    <div role="alert">
+      {failed && (
+        <div className="error box">
+          <p>{say("unreached")}</p>
+          <Button onPress={load}>{say("retry")}</Button>
+        </div>
+      )}
+    </div>
   );
 }
