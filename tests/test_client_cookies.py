@@ -6,6 +6,7 @@ import json
 import re
 import ssl
 from contextlib import nullcontext
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -502,6 +503,8 @@ def test_whoever_logs_in_by_cookie_ends_the_login_before_in_every_tab(
 ):
     page, other = local.page, local.another()
     before = local.sid
+    # As after a change of the clock: the server refuses a token that the page takes for good.
+    tell(page, {"access": expired(page_access(local))})
     credentials = {"username": "eve", "password": PASSWORD}
     other.evaluate("(c) => client.logIn(c)", credentials)
     page.wait_for_function("() => events.length === 3")
@@ -529,10 +532,8 @@ def test_whoever_logs_in_by_cookie_ends_the_login_before_in_every_tab(
 
 def test_a_logout_by_cookie_needs_no_access_token(open_browser, local, clients):
     page = local.page
-    access = AccessToken(page_access(local))
-    # As after a sleep: the server refuses the token, and the page does not know it.
-    access.set_exp(from_time=access.current_time.replace(year=2001))
-    tell(page, {"access": str(access)})
+    # As after a change of the clock: the server refuses a token that the page takes for good.
+    tell(page, {"access": expired(page_access(local))})
     phone = clients.phone().log_in()
     assert page.evaluate("client.logout()") == {"confirmed": True, "status": 200, "error": None}
     assert local.cookie is None
@@ -540,6 +541,12 @@ def test_a_logout_by_cookie_needs_no_access_token(open_browser, local, clients):
         str(AccessToken(phone.access).sid)
     ]
     assert page.evaluate("client.logout()") == {"confirmed": True, "status": 0, "error": None}
+
+
+def expired(access):
+    token = AccessToken(access)
+    token.set_exp(lifetime=-timedelta(minutes=1))
+    return str(token)
 
 
 def page_access(browser):
@@ -561,8 +568,12 @@ def tell(page, changes):
             channel.onmessage = ({ data: { tokens } }) => {
                 if (!tokens) return;
                 channel.onmessage = ({ data }) => {
-                    if (data.tokens?.access === changed.access) resolve();
-                    else channel.postMessage({ asked: true });
+                    if (data.tokens?.access !== changed.access) {
+                        channel.postMessage({ asked: true });
+                        return;
+                    }
+                    channel.close();
+                    resolve();
                 };
                 const changed = { ...tokens, expiresAt: tokens.expiresAt + 1, ...changes };
                 channel.postMessage({ tokens: changed });

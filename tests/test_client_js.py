@@ -14,7 +14,7 @@ from accounts.models import LogoutEvent, Session
 from accounts.tokens import AccessToken
 from tests.chromium import PATIENCE
 from tests.documents import code
-from tests.http import PASSWORD, table_away
+from tests.http import OVER_COOKIE, PASSWORD, table_away
 
 CSP = "default-src 'none'; script-src 'self'; connect-src 'self'"
 USER = "/api/v1/auth/user"
@@ -23,6 +23,18 @@ HOUR = 60 * MINUTE
 
 # What the tests know of the client's storage.
 TOKENS, ACTIVE = "drf_logout", "drf_logout:active"
+
+KEPT = "cookie" if OVER_COOKIE else "storage"
+over_cookie = pytest.mark.over_cookie
+
+# What a script in the page hears where tokens are in memory, and what it makes of them.
+HEAR = """() => new Promise((resolve) => {
+    const channel = new BroadcastChannel("drf_logout");
+    channel.onmessage = ({ data }) => data.tokens && resolve(data.tokens);
+    channel.postMessage({ asked: true });
+    setTimeout(() => resolve(null), 500);
+})"""
+TELL = "(tokens) => new BroadcastChannel('drf_logout').postMessage({ tokens })"
 
 
 class Tab:
@@ -53,12 +65,14 @@ class Tab:
             f"""async () => {{
                 const {{ Client }} = await import("/static/drf_logout/client.js");
                 globalThis.events = [];
-                globalThis.client = new Client({self.options});
+                globalThis.client = new Client({{ tokens: "{KEPT}", ...{self.options} }});
                 client.addEventListener("login", () => events.push("login"));
                 client.addEventListener("logout", (e) => events.push(e.detail.reason));
                 globalThis.got = (input) => client.fetch(input).then((response) => response.status);
+                await client.ready;
             }}"""
         )
+        self.calls.clear()
 
     def another(self):
         """Open another tab of the same browser."""
@@ -90,6 +104,8 @@ class Tab:
 
     @property
     def tokens(self):
+        if OVER_COOKIE:
+            return self.do(HEAR)
         return json.loads(self.stored(TOKENS) or "null")
 
     @property
@@ -106,7 +122,15 @@ class Tab:
 
         Each has a process of its own, which hears a moment later of what another one stores.
         """
-        stored = json.dumps({**self.tokens, **values})
+        tokens = self.tokens
+        if OVER_COOKIE:
+            # Newer, so that each tab takes them.
+            tokens |= values | {"expiresAt": tokens["expiresAt"] + 1}
+            self.page.evaluate(TELL, tokens)
+            for page in self.page.context.pages:
+                page.evaluate(HEAR)  # what was told before is heard before the answer
+            return
+        stored = json.dumps({**tokens, **values})
         self.page.evaluate("([n, v]) => localStorage.setItem(n, v)", [TOKENS, stored])
         for page in self.page.context.pages:
             page.wait_for_function(
@@ -192,6 +216,7 @@ def idle_tab(open_browser, user):
 # Log in, and be let in
 
 
+@over_cookie
 def test_a_client_logs_in_and_is_let_in(open_browser, user):
     tab = Tab(open_browser())
     assert not tab.is_in
@@ -204,12 +229,14 @@ def test_a_client_logs_in_and_is_let_in(open_browser, user):
     assert tab.do(f"got('{USER}')") == 200
 
 
+@over_cookie
 def test_an_email_address_logs_in_too(open_browser, user):
     tab = Tab(open_browser(), '{ base: "/api/auth" }')
     tab.page.evaluate("(c) => client.logIn(c)", {"email": user.email, "password": PASSWORD})
     assert tab.is_in
 
 
+@over_cookie
 def test_a_wrong_password_is_told(open_browser, user):
     open_browser.expect_error("status of 400")
     tab = Tab(open_browser())
@@ -226,6 +253,7 @@ def test_a_wrong_password_is_told(open_browser, user):
     assert not tab.is_in
 
 
+@over_cookie
 @pytest.mark.parametrize("contract", [V1, PLAIN, DRF], ids=["v1", "plain", "drf"])
 def test_what_a_contract_says_of_an_error_is_told(open_browser, contract):
     open_browser.expect_error("status of 429")
@@ -248,6 +276,7 @@ def test_a_new_login_ends_the_one_before(tab):
     assert tab.do(f"got('{USER}')") == 200
 
 
+@over_cookie
 def test_without_a_login_a_request_goes_out_without_a_token(open_browser, user):
     open_browser.expect_error("status of 401")
     tab = Tab(open_browser())
@@ -294,6 +323,7 @@ def test_tokens_are_in_no_address_no_event_and_no_line_of_the_console(open_brows
 # Refresh
 
 
+@over_cookie
 def test_parallel_requests_with_an_expired_token_make_one_refresh(open_browser, tab):
     open_browser.expect_error("status of 401")
     tab.outlive_access()
@@ -301,6 +331,7 @@ def test_parallel_requests_with_an_expired_token_make_one_refresh(open_browser, 
     assert tab.count("token") == 2  # the log-in was one of them
 
 
+@over_cookie
 def test_a_token_is_refreshed_before_it_expires(tab):
     tab.outlive_access(**EXPIRED)
     assert tab.do(f"Promise.all(Array.from({{ length: 5 }}, () => got('{USER}')))") == [200] * 5
@@ -308,6 +339,7 @@ def test_a_token_is_refreshed_before_it_expires(tab):
     assert tab.count("user") == 5
 
 
+@over_cookie
 def test_a_request_is_repeated_with_its_body(open_browser, tab):
     open_browser.expect_error("status of 401")
     tab.outlive_access()
@@ -322,6 +354,7 @@ def test_a_request_is_repeated_with_its_body(open_browser, tab):
     assert Session.objects.get().reauthenticated_at is not None
 
 
+@over_cookie
 def test_two_tabs_that_refresh_at_once_make_one_refresh_and_stay_in(tab):
     other = tab.another()
     tab.outlive_access(**EXPIRED)
@@ -336,6 +369,7 @@ def test_two_tabs_that_refresh_at_once_make_one_refresh_and_stay_in(tab):
     assert tab.do(f"got('{USER}')") == other.do(f"got('{USER}')") == 200
 
 
+@over_cookie
 def test_ten_tabs_that_refresh_at_once_make_one_refresh(tab):
     others = [tab.another() for _ in range(9)]
     tab.outlive_access(**EXPIRED)
@@ -345,6 +379,7 @@ def test_ten_tabs_that_refresh_at_once_make_one_refresh(tab):
     assert sum(each.count("token") for each in [tab, *others]) == 2
 
 
+@over_cookie
 def test_outside_of_a_secure_context_there_is_still_one_refresh_in_a_tab(open_browser, user):
     page = open_browser()
     page.add_init_script("delete Navigator.prototype.locks")
@@ -354,6 +389,7 @@ def test_outside_of_a_secure_context_there_is_still_one_refresh_in_a_tab(open_br
     assert tab.count("token") == 2
 
 
+@over_cookie
 def test_a_refused_refresh_ends_the_login_in_every_tab(open_browser, tab):
     open_browser.expect_error("status of 40[01]")
     other = tab.another()
@@ -403,6 +439,7 @@ def phone(clients, user):
     return clients.phone().log_in()
 
 
+@over_cookie
 def test_logout_ends_this_login_here_and_at_the_server(tab, phone):
     result = tab.do("client.logout()")
     assert result == {"confirmed": True, "status": 200, "error": None}
@@ -412,6 +449,7 @@ def test_logout_ends_this_login_here_and_at_the_server(tab, phone):
     assert Session.objects.count() == 1
 
 
+@over_cookie
 def test_logout_all_ends_every_login(tab, phone):
     assert tab.do("client.logoutAll()")["confirmed"]
     assert not tab.is_in
@@ -419,6 +457,7 @@ def test_logout_all_ends_every_login(tab, phone):
     assert not Session.objects.exists()
 
 
+@over_cookie
 def test_logout_others_keeps_this_login_alone(tab, phone):
     assert tab.do("client.logoutOthers()")["confirmed"]
     assert not phone.is_in
@@ -427,6 +466,7 @@ def test_logout_others_keeps_this_login_alone(tab, phone):
     assert tab.events == ["login"]
 
 
+@over_cookie
 def test_a_logout_with_an_expired_access_token_is_confirmed(tab, phone):
     for scope, left in (("logoutOthers", 1), ("logout", 1), ("logoutAll", 0)):
         tab.log_in()
@@ -438,12 +478,14 @@ def test_a_logout_with_an_expired_access_token_is_confirmed(tab, phone):
         assert Session.objects.count() == left
 
 
+@over_cookie
 def test_logging_out_twice_is_a_success(tab):
     tab.do("client.logout()")
     assert tab.do("client.logout()") == {"confirmed": True, "status": 0, "error": None}
     assert tab.events == ["login", "logout"]
 
 
+@over_cookie
 def test_without_a_login_the_others_cannot_be_ended(open_browser, user):
     result = Tab(open_browser()).do("client.logoutOthers()")
     assert (result["confirmed"], result["status"]) == (False, 0)
@@ -506,6 +548,7 @@ def test_a_logout_at_a_silent_server_is_over_here_at_once_and_gives_up(open_brow
     assert tab.do("patience") == 10_000
 
 
+@over_cookie
 def test_others_that_could_not_be_ended_cost_this_login_nothing(open_browser, tab):
     open_browser.expect_error("ERR_INTERNET_DISCONNECTED")
     tab.page.context.set_offline(True)
@@ -566,6 +609,7 @@ def test_tokens_that_another_tab_stores_too_late_are_cleared(tab):
 # Other tabs
 
 
+@over_cookie
 def test_other_tabs_learn_that_somebody_logged_in_and_out(open_browser, user):
     tab = Tab(open_browser())
     other = tab.another()
@@ -1080,6 +1124,7 @@ def test_an_answer_without_tokens_ends_nothing(tab, answer):
 # Inactivity and expiry
 
 
+@over_cookie
 def test_inactivity_ends_the_login_here_and_at_the_server(idle_tab):
     with idle_tab.page.expect_response("**/logout"):
         idle_tab.page.clock.run_for(MINUTE - 5_000)
@@ -1106,6 +1151,7 @@ def test_activity_keeps_the_login(idle_tab):
     assert idle_tab.events == ["login"]
 
 
+@over_cookie
 def test_in_the_warning_nothing_but_staying_keeps_the_login(idle_tab):
     page = idle_tab.page
     idle_tab.options = "{ idleTimeout: 60_000, idleWarning: 20_000 }"
@@ -1124,6 +1170,7 @@ def test_in_the_warning_nothing_but_staying_keeps_the_login(idle_tab):
     assert not idle_tab.is_in
 
 
+@over_cookie
 def test_requests_are_no_activity(idle_tab):
     idle_tab.page.clock.run_for(50_000)
     assert idle_tab.do(f"got('{USER}')") == 200
@@ -1145,6 +1192,7 @@ def test_activity_in_another_tab_keeps_the_login(idle_tab):
         assert each.events[-1] == "idle"
 
 
+@over_cookie
 def test_a_laptop_that_slept_past_the_timeout_logs_out_when_it_wakes(idle_tab):
     idle_tab.page.clock.fast_forward(HOUR)  # as in a sleep, each timer fires once, and late
     idle_tab.wait_for_event("idle")

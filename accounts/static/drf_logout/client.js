@@ -168,8 +168,11 @@ export class Client extends EventTarget {
   async logIn(credentials) {
     const begin = () => this.#ask({ grant_type: "password", ...credentials });
     const { isCookie } = this.#kept;
-    // Once its cookie is replaced, the login before ends by its bearer, which has to be good.
-    if (isCookie) await this.#current().catch(() => {});
+    if (isCookie) {
+      // Once its cookie is replaced, the login before ends by its bearer, which has to be good.
+      const renew = (tokens) => tokens && this.#refresh(tokens);
+      await this.#current().then(renew).catch(() => {});
+    }
     const early = isCookie ? null : await begin();
     let leaving;
     await this.#exclusively(async () => {
@@ -279,8 +282,8 @@ export class Client extends EventTarget {
     const isReplaced = (this.#read()?.login ?? login) !== login;
     const init = isReplaced ? {} : this.#kept.init;
     try {
-      // A logout outlives the page.
-      await this.#post(path, { token: refresh ?? undefined, scope }, { ...init, keepalive: true }, access);
+      const body = { token: refresh ?? undefined, scope };
+      await this.#post(path, body, { ...init, keepalive: true }, access); // it outlives the page
       return { confirmed: true, status: 200, error: null };
     } catch (error) {
       return { confirmed: false, status: error.status, error };
