@@ -199,10 +199,12 @@ LANGUAGES = [
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# Static files, of the admin
+# Static files: of the admin, and of the single-page application where it is built
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
+SPA_DIR = BASE_DIR / "examples" / "spa" / "dist"
+STATICFILES_DIRS = [("spa", SPA_DIR)] if SPA_DIR.is_dir() else []
 
 # Transport
 

@@ -1,4 +1,4 @@
-"""The routes of the example project: its first page, and the endpoints under two contracts."""
+"""The routes of the example project: its pages, and the endpoints under two contracts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from drf_spectacular.views import SpectacularAPIView
 
 from accounts.api.urls import plain, v1
 from authproject.docs import SwaggerView
-from authproject.views import FirstPage
+from authproject.views import FirstPage, SinglePage
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", FirstPage.as_view(), name="first"),
+    path("spa/", SinglePage.as_view(), name="spa"),
     path("admin/", admin.site.urls),
     path("account/", include("accounts.pages.urls")),
     path("docs/", SwaggerView.as_view(url_name="schema"), name="docs"),

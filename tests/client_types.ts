@@ -29,13 +29,16 @@ export const Declared: new (options?: ClientOptions) => object = written.Client;
 export async function use(storage: Storage, credentials: Credentials): Promise<LogoutReason> {
   const everything: Required<ClientOptions> = {
     base: "/api/v1/auth/",
+    tokens: "storage",
     storage,
     idleTimeout: 60_000,
+    idleWarning: 10_000,
     name: "mine",
     origins: ["https://api.example.com"],
   };
   const mine = new Client(everything);
-  new Client({ idleTimeout: null });
+  new Client({ idleTimeout: null, tokens: "cookie" });
+  if (await mine.ready && (mine.idleLeft ?? 0) < 5_000) mine.stay();
   mine.addEventListener("login", ({ detail }) => detail satisfies null);
   const ended = new Promise<LogoutReason>((resolve) => {
     mine.addEventListener("logout", ({ detail: { reason } }) => resolve(reason), { once: true });
@@ -64,6 +67,9 @@ export async function use(storage: Storage, credentials: Credentials): Promise<L
 
 // @ts-expect-error - a password is missing
 export const refused: Credentials = { username: "ana" };
+
+// @ts-expect-error - tokens are kept nowhere else
+new Client({ tokens: "memory" });
 
 // @ts-expect-error - there is no such option
 new Client({ idletimeout: 1 });

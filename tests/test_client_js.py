@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import zipfile
 from datetime import timedelta
 
 import pytest
@@ -16,8 +13,8 @@ from accounts.api.contracts import DRF, PLAIN, V1
 from accounts.models import LogoutEvent, Session
 from accounts.tokens import AccessToken
 from tests.chromium import PATIENCE
-from tests.documents import ROOT, code
-from tests.http import PASSWORD, table_away
+from tests.documents import code
+from tests.http import OVER_COOKIE, PASSWORD, table_away
 
 CSP = "default-src 'none'; script-src 'self'; connect-src 'self'"
 USER = "/api/v1/auth/user"
@@ -26,6 +23,18 @@ HOUR = 60 * MINUTE
 
 # What the tests know of the client's storage.
 TOKENS, ACTIVE = "drf_logout", "drf_logout:active"
+
+KEPT = "cookie" if OVER_COOKIE else "storage"
+over_cookie = pytest.mark.over_cookie
+
+# What a script in the page hears where tokens are in memory, and what it makes of them.
+HEAR = """() => new Promise((resolve) => {
+    const channel = new BroadcastChannel("drf_logout");
+    channel.onmessage = ({ data }) => data.tokens && resolve(data.tokens);
+    channel.postMessage({ asked: true });
+    setTimeout(() => resolve(null), 500);
+})"""
+TELL = "(tokens) => new BroadcastChannel('drf_logout').postMessage({ tokens })"
 
 
 class Tab:
@@ -56,12 +65,14 @@ class Tab:
             f"""async () => {{
                 const {{ Client }} = await import("/static/drf_logout/client.js");
                 globalThis.events = [];
-                globalThis.client = new Client({self.options});
+                globalThis.client = new Client({{ tokens: "{KEPT}", ...{self.options} }});
                 client.addEventListener("login", () => events.push("login"));
                 client.addEventListener("logout", (e) => events.push(e.detail.reason));
                 globalThis.got = (input) => client.fetch(input).then((response) => response.status);
+                await client.ready;
             }}"""
         )
+        self.calls.clear()
 
     def another(self):
         """Open another tab of the same browser."""
@@ -93,6 +104,8 @@ class Tab:
 
     @property
     def tokens(self):
+        if OVER_COOKIE:
+            return self.do(HEAR)
         return json.loads(self.stored(TOKENS) or "null")
 
     @property
@@ -109,7 +122,15 @@ class Tab:
 
         Each has a process of its own, which hears a moment later of what another one stores.
         """
-        stored = json.dumps({**self.tokens, **values})
+        tokens = self.tokens
+        if OVER_COOKIE:
+            # Newer, so that each tab takes them.
+            tokens |= values | {"expiresAt": tokens["expiresAt"] + 1}
+            self.page.evaluate(TELL, tokens)
+            for page in self.page.context.pages:
+                page.evaluate(HEAR)  # what was told before is heard before the answer
+            return
+        stored = json.dumps({**tokens, **values})
         self.page.evaluate("([n, v]) => localStorage.setItem(n, v)", [TOKENS, stored])
         for page in self.page.context.pages:
             page.wait_for_function(
@@ -195,6 +216,7 @@ def idle_tab(open_browser, user):
 # Log in, and be let in
 
 
+@over_cookie
 def test_a_client_logs_in_and_is_let_in(open_browser, user):
     tab = Tab(open_browser())
     assert not tab.is_in
@@ -207,12 +229,14 @@ def test_a_client_logs_in_and_is_let_in(open_browser, user):
     assert tab.do(f"got('{USER}')") == 200
 
 
+@over_cookie
 def test_an_email_address_logs_in_too(open_browser, user):
     tab = Tab(open_browser(), '{ base: "/api/auth" }')
     tab.page.evaluate("(c) => client.logIn(c)", {"email": user.email, "password": PASSWORD})
     assert tab.is_in
 
 
+@over_cookie
 def test_a_wrong_password_is_told(open_browser, user):
     open_browser.expect_error("status of 400")
     tab = Tab(open_browser())
@@ -229,6 +253,7 @@ def test_a_wrong_password_is_told(open_browser, user):
     assert not tab.is_in
 
 
+@over_cookie
 @pytest.mark.parametrize("contract", [V1, PLAIN, DRF], ids=["v1", "plain", "drf"])
 def test_what_a_contract_says_of_an_error_is_told(open_browser, contract):
     open_browser.expect_error("status of 429")
@@ -251,6 +276,7 @@ def test_a_new_login_ends_the_one_before(tab):
     assert tab.do(f"got('{USER}')") == 200
 
 
+@over_cookie
 def test_without_a_login_a_request_goes_out_without_a_token(open_browser, user):
     open_browser.expect_error("status of 401")
     tab = Tab(open_browser())
@@ -297,6 +323,7 @@ def test_tokens_are_in_no_address_no_event_and_no_line_of_the_console(open_brows
 # Refresh
 
 
+@over_cookie
 def test_parallel_requests_with_an_expired_token_make_one_refresh(open_browser, tab):
     open_browser.expect_error("status of 401")
     tab.outlive_access()
@@ -304,6 +331,7 @@ def test_parallel_requests_with_an_expired_token_make_one_refresh(open_browser, 
     assert tab.count("token") == 2  # the log-in was one of them
 
 
+@over_cookie
 def test_a_token_is_refreshed_before_it_expires(tab):
     tab.outlive_access(**EXPIRED)
     assert tab.do(f"Promise.all(Array.from({{ length: 5 }}, () => got('{USER}')))") == [200] * 5
@@ -311,6 +339,7 @@ def test_a_token_is_refreshed_before_it_expires(tab):
     assert tab.count("user") == 5
 
 
+@over_cookie
 def test_a_request_is_repeated_with_its_body(open_browser, tab):
     open_browser.expect_error("status of 401")
     tab.outlive_access()
@@ -325,6 +354,7 @@ def test_a_request_is_repeated_with_its_body(open_browser, tab):
     assert Session.objects.get().reauthenticated_at is not None
 
 
+@over_cookie
 def test_two_tabs_that_refresh_at_once_make_one_refresh_and_stay_in(tab):
     other = tab.another()
     tab.outlive_access(**EXPIRED)
@@ -339,6 +369,7 @@ def test_two_tabs_that_refresh_at_once_make_one_refresh_and_stay_in(tab):
     assert tab.do(f"got('{USER}')") == other.do(f"got('{USER}')") == 200
 
 
+@over_cookie
 def test_ten_tabs_that_refresh_at_once_make_one_refresh(tab):
     others = [tab.another() for _ in range(9)]
     tab.outlive_access(**EXPIRED)
@@ -348,6 +379,7 @@ def test_ten_tabs_that_refresh_at_once_make_one_refresh(tab):
     assert sum(each.count("token") for each in [tab, *others]) == 2
 
 
+@over_cookie
 def test_outside_of_a_secure_context_there_is_still_one_refresh_in_a_tab(open_browser, user):
     page = open_browser()
     page.add_init_script("delete Navigator.prototype.locks")
@@ -357,6 +389,7 @@ def test_outside_of_a_secure_context_there_is_still_one_refresh_in_a_tab(open_br
     assert tab.count("token") == 2
 
 
+@over_cookie
 def test_a_refused_refresh_ends_the_login_in_every_tab(open_browser, tab):
     open_browser.expect_error("status of 40[01]")
     other = tab.another()
@@ -406,6 +439,7 @@ def phone(clients, user):
     return clients.phone().log_in()
 
 
+@over_cookie
 def test_logout_ends_this_login_here_and_at_the_server(tab, phone):
     result = tab.do("client.logout()")
     assert result == {"confirmed": True, "status": 200, "error": None}
@@ -415,6 +449,7 @@ def test_logout_ends_this_login_here_and_at_the_server(tab, phone):
     assert Session.objects.count() == 1
 
 
+@over_cookie
 def test_logout_all_ends_every_login(tab, phone):
     assert tab.do("client.logoutAll()")["confirmed"]
     assert not tab.is_in
@@ -422,6 +457,7 @@ def test_logout_all_ends_every_login(tab, phone):
     assert not Session.objects.exists()
 
 
+@over_cookie
 def test_logout_others_keeps_this_login_alone(tab, phone):
     assert tab.do("client.logoutOthers()")["confirmed"]
     assert not phone.is_in
@@ -430,6 +466,7 @@ def test_logout_others_keeps_this_login_alone(tab, phone):
     assert tab.events == ["login"]
 
 
+@over_cookie
 def test_a_logout_with_an_expired_access_token_is_confirmed(tab, phone):
     for scope, left in (("logoutOthers", 1), ("logout", 1), ("logoutAll", 0)):
         tab.log_in()
@@ -441,12 +478,14 @@ def test_a_logout_with_an_expired_access_token_is_confirmed(tab, phone):
         assert Session.objects.count() == left
 
 
+@over_cookie
 def test_logging_out_twice_is_a_success(tab):
     tab.do("client.logout()")
     assert tab.do("client.logout()") == {"confirmed": True, "status": 0, "error": None}
     assert tab.events == ["login", "logout"]
 
 
+@over_cookie
 def test_without_a_login_the_others_cannot_be_ended(open_browser, user):
     result = Tab(open_browser()).do("client.logoutOthers()")
     assert (result["confirmed"], result["status"]) == (False, 0)
@@ -509,6 +548,7 @@ def test_a_logout_at_a_silent_server_is_over_here_at_once_and_gives_up(open_brow
     assert tab.do("patience") == 10_000
 
 
+@over_cookie
 def test_others_that_could_not_be_ended_cost_this_login_nothing(open_browser, tab):
     open_browser.expect_error("ERR_INTERNET_DISCONNECTED")
     tab.page.context.set_offline(True)
@@ -569,6 +609,7 @@ def test_tokens_that_another_tab_stores_too_late_are_cleared(tab):
 # Other tabs
 
 
+@over_cookie
 def test_other_tabs_learn_that_somebody_logged_in_and_out(open_browser, user):
     tab = Tab(open_browser())
     other = tab.another()
@@ -1083,6 +1124,7 @@ def test_an_answer_without_tokens_ends_nothing(tab, answer):
 # Inactivity and expiry
 
 
+@over_cookie
 def test_inactivity_ends_the_login_here_and_at_the_server(idle_tab):
     with idle_tab.page.expect_response("**/logout"):
         idle_tab.page.clock.run_for(MINUTE - 5_000)
@@ -1109,6 +1151,26 @@ def test_activity_keeps_the_login(idle_tab):
     assert idle_tab.events == ["login"]
 
 
+@over_cookie
+def test_in_the_warning_nothing_but_staying_keeps_the_login(idle_tab):
+    page = idle_tab.page
+    idle_tab.options = "{ idleTimeout: 60_000, idleWarning: 20_000 }"
+    idle_tab.open()
+    idle_tab.do("client.stay()")
+    page.clock.run_for(35_000)
+    assert idle_tab.do("client.idleLeft") is None
+    page.clock.run_for(10_000)
+    page.keyboard.press("a")
+    assert 0 < idle_tab.do("client.idleLeft") <= 15_000
+    idle_tab.do("client.stay()")
+    assert idle_tab.do("client.idleLeft") is None
+    page.clock.run_for(61_000)
+    idle_tab.wait_for_event("idle")
+    idle_tab.do("client.stay()")
+    assert not idle_tab.is_in
+
+
+@over_cookie
 def test_requests_are_no_activity(idle_tab):
     idle_tab.page.clock.run_for(50_000)
     assert idle_tab.do(f"got('{USER}')") == 200
@@ -1130,6 +1192,7 @@ def test_activity_in_another_tab_keeps_the_login(idle_tab):
         assert each.events[-1] == "idle"
 
 
+@over_cookie
 def test_a_laptop_that_slept_past_the_timeout_logs_out_when_it_wakes(idle_tab):
     idle_tab.page.clock.fast_forward(HOUR)  # as in a sleep, each timer fires once, and late
     idle_tab.wait_for_event("idle")
@@ -1183,78 +1246,17 @@ def test_a_login_ends_when_its_refresh_token_expires(open_browser, user):
 # The page of the documentation
 
 
-def serve(page, path, body, content_type="text/javascript"):
-    page.route(f"**{path}", lambda route: route.fulfill(body=body, content_type=content_type))
-
-
 def test_the_example_runs(open_browser, user):
     page = open_browser()
     said = []
     page.on("console", lambda message: said.append(message.text))
     tab = Tab(page)
     [example] = code("docs/how-to/browser.md", "js", "Use client.js, React or another client")
-    serve(page, "/example.js", example)
+    page.route(
+        "**/example.js",
+        lambda route: route.fulfill(body=example, content_type="text/javascript"),
+    )
     tab.do("import('/example.js')")
     assert said == ["Hello, ana", "Logged out: logout"]
     assert not Session.objects.exists()
     assert not tab.is_in
-
-
-@pytest.fixture(scope="session")
-def react():
-    """React's own builds for browsers, which no package of Python's but Dash brings along.
-
-    They are taken out of its wheel: npm has them for bundlers only, from version 19 on.
-    """
-    version, folder = "3.0.4", ROOT / ".data" / "react"
-    [*wheels] = folder.glob(f"dash-{version}-*.whl")
-    if not wheels:
-        pip = [sys.executable, "-m", "pip", "--quiet", "download", "--no-deps", "--dest", folder]
-        subprocess.run([*pip, f"dash=={version}"], check=True)
-        wheels = list(folder.glob(f"dash-{version}-*.whl"))
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        names = ["react@18.3.1.min.js", "react-dom@18.3.1.min.js"]
-        return "\n".join(wheel.read(f"dash/deps/{name}").decode() for name in names)
-
-
-APP = """
-import { useLogin } from "/use-login.js";
-const { createElement: e } = React;
-function App() {
-    const { isLoggedIn, reason, confirmed, logIn, logout } = useLogin();
-    const ana = { username: "ana", password: "password123" };
-    return isLoggedIn
-        ? e("button", { onClick: logout }, "Log out")
-        : e("button", { onClick: () => logIn(ana) }, "Log in", e("output", {},
-            `${reason} ${confirmed ? "" : "here, but the server could not be told"}`));
-}
-ReactDOM.createRoot(document.querySelector("main")).render(e(App));
-"""
-APP_PAGE = """<!doctype html><title>App</title><main></main><script src="/react.js"></script>
-<script type="importmap">{"imports": {"react": "/react-module.js"}}</script>
-<script type="module" src="/react-app.js"></script>"""
-
-
-def test_the_react_hook_follows_the_login(open_browser, user, react):
-    open_browser.expect_error("ERR_INTERNET_DISCONNECTED")
-    page = open_browser()
-    pages = [page, page.context.new_page()]
-    [hook] = code("docs/how-to/browser.md", "js", "React")
-    for each in pages:
-        serve(each, "/react-page", APP_PAGE, "text/html")
-        serve(each, "/react.js", react)
-        serve(each, "/react-module.js", "export const { useSyncExternalStore } = React;")
-        serve(each, "/react-app.js", APP)
-        serve(each, "/use-login.js", hook)
-        each.goto("/react-page")
-    page.get_by_role("button", name="Log in").click()
-    for each in pages:
-        each.get_by_role("button", name="Log out").wait_for()
-    page.context.set_offline(True)
-    page.get_by_role("button", name="Log out").click()
-    page.get_by_text("logout here, but the server could not be told").wait_for()
-    pages[1].get_by_text("logout").wait_for()
-    page.context.set_offline(False)
-    page.get_by_role("button", name="Log in").click()
-    for each in pages:
-        each.get_by_role("button", name="Log out").wait_for()

@@ -9,11 +9,14 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
+from rest_framework.decorators import api_view, authentication_classes
+from rest_framework.response import Response
 
 from accounts.api.cookies import HEADER
 from accounts.api.urls import drf
 from accounts.models import LogoutEvent, Session
 from accounts.tokens import AccessToken, RefreshToken
+from tests.documents import code
 
 from .conftest import PASSWORD
 
@@ -365,3 +368,47 @@ def test_a_cookie_takes_no_statement_more_than_a_token_in_a_body(page, user, wha
     with_body = body(asks=False)
     page.log_in()
     assert body(asks=True) == with_body
+
+
+# The access token in a cookie, as the documentation has it
+
+
+@pytest.fixture
+def cookie_view(rf):
+    """A view of a host that takes the documented class."""
+    made: dict[str, object] = {}
+    [lines] = code("docs/how-to/cookies.md", "python", "An access token in a cookie, too")
+    exec(lines, made)
+
+    @api_view(["GET", "POST"])
+    @authentication_classes([made["CookieAuthentication"]])
+    def view(request):
+        return Response({"name": request.user.username})
+
+    def ask(method="get", **headers):
+        request = getattr(rf, method)("/", headers=headers)
+        request._dont_enforce_csrf_checks = False
+        return view(request)
+
+    return ask
+
+
+def test_an_access_token_in_a_cookie_is_that_of_a_live_login_and_changes_nothing_without_csrf(
+    page, cookie_view
+):
+    cookie, token = f"access={page.access}", "t" * 32
+    proof = {"Cookie": f"{cookie}; csrftoken={token}", "X-CSRFToken": token}
+
+    assert cookie_view(Cookie=cookie).data == {"name": "ana"}
+    assert cookie_view("post", Cookie=cookie).status_code == 403
+    assert cookie_view("post", **proof).status_code == 200
+    bearer = {"Cookie": cookie, "Authorization": f"Bearer {page.access}"}
+    assert cookie_view("post", **bearer).status_code == 200
+    assert cookie_view().status_code == 401
+
+    page.post("logout", bearer=page.access)
+    refused = cookie_view("post", **proof)
+    assert (refused.status_code, refused["WWW-Authenticate"]) == (
+        401,
+        'Bearer error="invalid_token"',
+    )

@@ -15,6 +15,7 @@ NOT_RUN_HERE = {
     ("README.md", "sh", "Test it"): ".ci/run runs this very line",
     ("README.md", "sh", "Adopt it"): "tests/wheel.py installs the package from its wheel",
     (".github/CONTRIBUTING.md", "sh", "Contributing"): ".ci/run runs both, on a copy",
+    ("docs/how-to/browser.md", "js", "React"): "test_spa.py runs the two files that it includes",
     ("docs/how-to/openapi.md", "sh", "Describe the API with OpenAPI"): "a package from its index",
     ("docs/how-to/pages.md", "sh", "Name the place of an address"): "a package from its index",
     ("docs/how-to/proxy.md", "sh", "The example project"): "authproject/environment.py installs"

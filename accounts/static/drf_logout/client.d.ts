@@ -4,10 +4,17 @@
 export interface ClientOptions {
   /** Where the endpoints are, of any contract; "/api/v1/auth/" unless given. */
   base?: string;
+  /**
+   * Where they are kept; "storage" unless given. "cookie": the access token in memory, the refresh
+   * token in a cookie that no script reads.
+   */
+  tokens?: "storage" | "cookie";
   /** `localStorage` unless given; `sessionStorage` is for a login of one tab. */
   storage?: Storage;
   /** Milliseconds without activity in any tab, after which the login ends; `null`: never. */
   idleTimeout?: number | null;
+  /** The last milliseconds of these, for a page to warn; 0 unless given. */
+  idleWarning?: number;
   /** Tells several clients of one origin apart; "drf_logout" unless given. */
   name?: string;
   /** That may see the token besides the one of `base`, such as "https://api.example.com". */
@@ -50,8 +57,17 @@ export class AuthError extends Error {
 export class Client extends EventTarget {
   constructor(options?: ClientOptions);
 
+  /** Whether somebody is logged in, as soon as it is known. Never rejects. */
+  get ready(): Promise<boolean>;
+
   /** Whether there is a login that has not run out; the server may have ended it meanwhile. */
   get isLoggedIn(): boolean;
+
+  /** Milliseconds until the login ends for inactivity, in the last `idleWarning` of them. */
+  get idleLeft(): number | null;
+
+  /** Count as activity, in the warning as well. */
+  stay(): void;
 
   /** Log in; a login that was here before ends. Rejects with an `AuthError`. */
   logIn(credentials: Credentials): Promise<void>;

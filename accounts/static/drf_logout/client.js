@@ -1,7 +1,8 @@
 /**
  * A login in the browser: its tokens, and every way in which it ends.
  *
- * Tokens are in the storage alone: in no address, no event and no line of the console.
+ * Tokens are where they are kept (`Stored`, `InMemory`): in no address, no event and no line of the
+ * console.
  *
  * While this waits, for a server or for another tab, somebody else may log in. So whatever goes on
  * after an `await`, a timer or a message names its login, and stored tokens of another are not
@@ -14,6 +15,7 @@ const PATIENCE = 10_000; // with the server
 const LOOK = 10_000; // timers stand still while a laptop sleeps, so the clock is looked at
 const THROTTLE = 1_000; // of notes about activity
 const SETTLE = 50; // what a tab stores and says reaches the others a moment later
+const ANSWER = 2_000; // another tab tells its token sooner, unless it sleeps
 const ACTIVITY = ["pointerdown", "pointermove", "keydown", "wheel", "scroll", "touchmove"];
 
 /**
@@ -50,15 +52,19 @@ export class AuthError extends Error {
  * "logout" (asked for, or somebody logged in, in any tab), "idle", "expired", "revoked" (the
  * server refuses to refresh) or "cleared" (the storage was found without a login).
  *
- * Where a browser allows no storage, nobody is logged in.
+ * Where a browser allows no storage, nobody is logged in. With `tokens: "cookie"`, who is logged in
+ * is known when `ready` says so; `login` is dispatched then, too.
  */
 export class Client extends EventTarget {
   #base;
   #origins;
-  #storage;
+  #kept; // where the tokens are: `Stored` or `InMemory`
   #idleTimeout;
+  #idleWarning;
   #name;
   #channel;
+  #opening = null; // a promise that it is known who is logged in
+  #ready;
   #login; // the id of the login that this tab knows of, or null
   #ended = new Set(); // ids of logins, whatever is stored of them later
   #refreshing = null; // a promise of the tokens of `#login`
@@ -68,34 +74,45 @@ export class Client extends EventTarget {
   /**
    * @param {object} [options]
    * @param {string} [options.base] where the endpoints are, of either contract
+   * @param {"storage" | "cookie"} [options.tokens] where they are kept. "cookie": the access token
+   *   in memory, the refresh token in a cookie that no script reads; the server's `REFRESH_COOKIE`
+   *   allows it
    * @param {Storage} [options.storage] `localStorage` unless given; `sessionStorage`: a login of
    *   this tab alone, gone with it
    * @param {number | null} [options.idleTimeout] milliseconds without activity in any tab of the
    *   login, after which it ends
+   * @param {number} [options.idleWarning] the last milliseconds of these, for a page to warn: in
+   *   them only `stay()` counts as activity, so that no dialog goes under a pointer that moves
    * @param {string} [options.name] tells several clients of one origin apart
    * @param {string[]} [options.origins] that may see the token besides the one of `base`, such as
    *   "https://api.example.com"
+   * @throws {TypeError} options that do not go together
    */
   constructor({
     base = "/api/v1/auth/",
+    tokens = "storage",
     storage,
     idleTimeout = null,
+    idleWarning = 0,
     name = "drf_logout",
     origins = [],
   } = {}) {
     super();
+    if (tokens !== "storage" && (tokens !== "cookie" || storage !== undefined)) {
+      throw new TypeError('tokens are in "storage", or in a "cookie" and in no storage');
+    }
     this.#base = new URL(base.replace(/\/?$/, "/"), location.href);
     this.#origins = new Set([this.#base, ...origins].map((url) => new URL(url).origin));
     this.#idleTimeout = idleTimeout;
+    this.#idleWarning = idleWarning;
     this.#name = name;
-    // Browsers that block cookies may refuse either.
-    attempt(() => {
-      this.#storage = storage ?? localStorage;
-    });
+    // Browsers that block cookies may refuse it.
     attempt(() => {
       this.#channel = new BroadcastChannel(name);
       this.#channel.onmessage = ({ data }) => this.#hear(data ?? {});
     });
+    this.#kept =
+      tokens === "cookie" ? new InMemory(name, this.#channel) : new Stored(name, storage);
     this.#login = this.#read()?.login ?? null;
     addEventListener("storage", ({ key, newValue }) => {
       // A logout is told by the channel, which knows the reason.
@@ -104,13 +121,45 @@ export class Client extends EventTarget {
     const notice = idleTimeout === null ? () => this.#look() : () => this.#note();
     const events = ["visibilitychange", "pageshow", ...(idleTimeout === null ? [] : ACTIVITY)];
     for (const event of events) addEventListener(event, notice, { capture: true, passive: true });
+    for (const event of ["visibilitychange", "online"]) addEventListener(event, () => this.#check());
     queueMicrotask(() => this.#look()); // whoever made the client listens by then
+    const known = this.#kept.isKnown ? Promise.resolve() : this.#open();
+    this.#ready = known.then(() => this.isLoggedIn, () => false);
   }
 
-  /** Whether there is a login that has not run out; the server may have ended it meanwhile. */
+  /**
+   * Whether somebody is logged in, once that is known. With `tokens: "cookie"` a page that opens asks
+   * another tab, or else the server. If neither answers it is false, and asked again when the page
+   * sends a request, is looked at, or the network is back. Never rejects.
+   *
+   * @returns {Promise<boolean>}
+   */
+  get ready() {
+    return this.#ready;
+  }
+
+  /**
+   * Whether there is a login that has not run out; the server may have ended it meanwhile. With
+   * `tokens: "cookie"` it is false until `ready`.
+   */
   get isLoggedIn() {
     const tokens = this.#read();
     return tokens !== null && Date.now() < Math.min(tokens.endsAt, this.#idleAt());
+  }
+
+  /**
+   * Milliseconds until the login ends for inactivity, in the last `idleWarning` of them. Before
+   * these, and without a login, it is null.
+   */
+  get idleLeft() {
+    const left = this.#idleAt() - Date.now();
+    return this.isLoggedIn && left <= this.#idleWarning ? left : null;
+  }
+
+  /** Count as activity, when a page has warned. A login that has ended stays ended. */
+  stay() {
+    this.#look(); // first: after a long sleep, activity comes too late
+    if (this.#login !== null) this.#storeActivity(Date.now());
   }
 
   /**
@@ -121,15 +170,23 @@ export class Client extends EventTarget {
    *   not reached, or nothing can be stored here
    */
   async logIn(credentials) {
-    const tokens = unpack(await this.#post("token", { grant_type: "password", ...credentials }));
+    const begin = () => this.#ask({ grant_type: "password", ...credentials });
+    const { isCookie } = this.#kept;
+    if (isCookie) {
+      // Once its cookie is replaced, the login before ends by its bearer, which has to be good.
+      const renew = (tokens) => tokens && this.#refresh(tokens);
+      await this.#current().then(renew).catch(() => {});
+    }
+    const early = isCookie ? null : await begin();
     let leaving;
-    await this.#exclusively(() => {
+    await this.#exclusively(async () => {
+      const tokens = early ?? (await begin()); // of two tabs, the later cookie is the later login
       const before = this.#read();
       if (before !== null) leaving = this.#leave(before, "logout", "logout", "session");
       this.#storeActivity(Date.now());
       this.#store(tokens);
     }).catch(async (error) => {
-      await this.#tell(tokens, "logout", "session"); // nobody could use it
+      if (early !== null) await this.#tell(early, "logout", "session"); // nobody could use it
       throw error;
     });
     this.#look();
@@ -158,6 +215,9 @@ export class Client extends EventTarget {
 
   /**
    * End the login that this tab knows of. It is over here at once, whatever the server says.
+   *
+   * With `tokens: "cookie"` it is over in the pages that are open: no script deletes the cookie. So
+   * call it again if it was not confirmed.
    *
    * @returns {Promise<LogoutResult>} never rejects
    */
@@ -194,8 +254,17 @@ export class Client extends EventTarget {
   async #end(path, scope) {
     const tokens = this.#read(this.#login);
     if (tokens !== null) return this.#leave(tokens, "logout", path, scope);
+    if (this.#opening !== null) {
+      await this.#opening.catch(() => {});
+      return this.#end(path, scope);
+    }
+    if (!this.#kept.isKnown) {
+      const result = await this.#tell({}, path, scope);
+      this.#kept.isKnown = result.confirmed || [401, 403].includes(result.status);
+      if (!this.#kept.isKnown || result.confirmed) return result;
+    }
     // Tokens may be in what is stored, broken as it is.
-    if (this.#stored() === null) this.#remove(this.#name);
+    if (this.#stored() === null) this.#kept.remove();
     this.#know(null, "logout");
     this.#look();
     return { confirmed: true, status: 0, error: null };
@@ -207,12 +276,19 @@ export class Client extends EventTarget {
     this.#forget(tokens.login, reason);
     // A refresh in flight replaces the tokens at the server, where only the newest count.
     const newest = await refreshing?.catch(() => null);
-    return this.#tell(newest ?? tokens, path, scope);
+    const result = await this.#tell(newest ?? tokens, path, scope);
+    this.#kept.isKnown = result.confirmed;
+    return result;
   }
 
-  async #tell({ access, refresh }, path, scope) {
+  /** @param {{login?: string, access?: string, refresh?: string | null}} tokens */
+  async #tell({ login, access, refresh }, path, scope) {
+    // A cookie may be that of another login by now, and would name that one to the server.
+    const isReplaced = (this.#read()?.login ?? login) !== login;
+    const init = isReplaced ? {} : this.#kept.init;
     try {
-      await this.#post(path, { token: refresh, scope }, access);
+      const body = { token: refresh ?? undefined, scope };
+      await this.#post(path, body, { ...init, keepalive: true }, access); // it outlives the page
       return { confirmed: true, status: 200, error: null };
     } catch (error) {
       return { confirmed: false, status: error.status, error };
@@ -226,19 +302,24 @@ export class Client extends EventTarget {
     if (this.#login === login) this.#know(null, reason);
   }
 
-  #hear({ login, reason }) {
+  #hear({ login, reason, tokens, ...rest }) {
+    if (reason === undefined) {
+      if (!this.#ended.has(tokens?.login)) this.#kept.hear({ tokens, ...rest });
+      // The server was not told, and a page that opened has found it alive.
+      else if (!this.#kept.isKnown) this.#leave(tokens, "logout", "logout", "session");
+      this.#look();
+      return;
+    }
     this.#ended.add(login);
     // Whoever ended it has cleared the storage, and may have stored another login since; a tab sees
     // that a moment after it hears. What is there later is a copy, or came too late.
-    setTimeout(() => this.#clear(login), LOOK);
+    setTimeout(() => this.#clear(login), this.#kept.lag);
     if (this.#login === login) this.#know(null, reason);
   }
 
   #clear(login) {
     this.#ended.add(login);
-    if (this.#stored()?.login !== login) return;
-    this.#remove(this.#name);
-    this.#remove(`${this.#name}:active`);
+    if (this.#stored()?.login === login) this.#kept.remove();
   }
 
   /** Let this tab know of another login, or of none; `reason` is why the one before has ended. */
@@ -278,26 +359,57 @@ export class Client extends EventTarget {
 
   #note() {
     const now = Date.now();
-    if (now - this.#noted < THROTTLE) return;
+    if (now - this.#noted < THROTTLE || this.idleLeft !== null) return;
     this.#noted = now;
-    this.#look(); // first: after a long sleep, activity comes too late
-    if (this.#login !== null) this.#storeActivity(now);
+    this.stay();
+  }
+
+  /** Ask the server whether the login stands, or whether there is one, of somebody who looks. */
+  #check() {
+    if (document.visibilityState !== "visible") return;
+    if (this.#login !== null) this.fetch(new URL("user", this.#base)).catch(() => {});
+    else if (!this.#kept.isKnown) this.#open().catch(() => {});
   }
 
   #storeActivity(time) {
-    attempt(() => this.#storage.setItem(`${this.#name}:active`, time)); // or the login ends as idle
+    attempt(() => this.#kept.act(time)); // or the login ends as idle
   }
 
   #idleAt() {
     if (this.#idleTimeout === null) return Infinity;
-    const active = attempt(() => this.#storage.getItem(`${this.#name}:active`));
+    const active = attempt(() => this.#kept.active);
     return (Number(active) || 0) + this.#idleTimeout; // what is no time is long ago
   }
 
   // Tokens
 
+  /** Find out who is logged in by the cookie: from another tab, or else by a refresh. */
+  #open() {
+    this.#opening ??= this.#exclusively(() => this.#meet()).finally(() => {
+      this.#opening = null;
+    });
+    return this.#opening;
+  }
+
+  async #meet() {
+    this.#storeActivity(Date.now()); // a page does not open by itself
+    if (this.#read() === null) await this.#kept.ask();
+    if (this.#read() !== null) return;
+    const tokens = await this.#ask({ grant_type: "refresh_token" }).catch((error) => {
+      if (isRefusal(error)) return null;
+      throw error;
+    });
+    this.#kept.isKnown = true;
+    if (tokens === null) return;
+    // The server was not told that it has ended.
+    if (this.#ended.has(tokens.login)) await this.#leave(tokens, "logout", "logout", "session");
+    else this.#store(tokens);
+    this.#look();
+  }
+
   /** The tokens to send with a request that begins now; null if this tab knows of no login. */
   async #current() {
+    if (this.#login === null && !this.#kept.isKnown) await this.#open();
     const known = this.#login;
     this.#look();
     const tokens = this.#read();
@@ -327,21 +439,29 @@ export class Client extends EventTarget {
   async #renew({ login, access }) {
     const tokens = this.#read(login);
     if (tokens?.access !== access) return tokens; // another tab was first, or it has ended
-    const { refresh } = tokens;
-    const body = { grant_type: "refresh_token", refresh_token: refresh };
+    const body = { grant_type: "refresh_token", refresh_token: tokens.refresh ?? undefined };
     let renewed;
     try {
-      renewed = unpack(await this.#post("token", body), login);
+      renewed = await this.#ask(body, login);
     } catch (error) {
-      if (error.code !== "invalid_grant" && error.status !== 401) throw error;
+      if (!isRefusal(error)) throw error;
       const newest = this.#read(login);
-      if (newest?.refresh !== refresh) return newest; // the same, without locks
+      if (newest?.access !== access) return newest; // the same, without locks
       this.#forget(login, "revoked");
       return null;
     }
     // What has ended meanwhile stays ended.
-    if (this.#read(login)?.refresh === refresh) this.#store(renewed);
-    return renewed;
+    if (this.#read(login)?.access === access) this.#store(renewed);
+    if (renewed.login === login) return renewed;
+    this.#look();
+    return null;
+  }
+
+  /** The tokens that the server answers with. A cookie may bring those of another login. */
+  async #ask(body, login) {
+    const { init, isCookie } = this.#kept;
+    const answer = await this.#post("token", body, init);
+    return isCookie ? unpack({ ...answer, refresh_token: null }) : unpack(answer, login);
   }
 
   /** Work while no other tab does; locks are missing outside of a secure context. */
@@ -373,32 +493,28 @@ export class Client extends EventTarget {
 
   /** The stored tokens; null if there are none, or something else is there. */
   #stored() {
-    return attempt(() => checked(JSON.parse(this.#storage.getItem(this.#name))));
+    return attempt(() => checked(this.#kept.read()));
   }
 
   #store(tokens) {
     try {
-      this.#storage.setItem(this.#name, JSON.stringify(tokens));
+      this.#kept.write(tokens);
     } catch (cause) {
       throw new AuthError("Nothing can be stored here", { cause });
     }
   }
 
-  #remove(name) {
-    attempt(() => this.#storage.removeItem(name));
-  }
-
-  async #post(path, body, bearer) {
-    const headers = { "Content-Type": "application/json" };
+  async #post(path, body, init, bearer) {
+    const headers = { "Content-Type": "application/json", ...init.headers };
     if (bearer) headers.Authorization = `Bearer ${bearer}`;
     let response;
     try {
       response = await fetch(new URL(path, this.#base), {
+        ...init,
         method: "POST",
         headers,
         body: JSON.stringify(body),
         redirect: "error", // tokens go where they are sent, and no further
-        keepalive: Boolean(bearer), // a logout outlives the page
         signal: AbortSignal.timeout?.(PATIENCE),
       });
     } catch (cause) {
@@ -414,9 +530,142 @@ export class Client extends EventTarget {
   }
 }
 
+/** All tokens in a `Storage`. Its tabs see what one of them stores, a moment later. */
+class Stored {
+  isCookie = false;
+  init = {}; // of requests for tokens
+  lag = LOOK; // until what another tab has stored is surely seen
+  #name;
+  #storage;
+
+  constructor(name, storage) {
+    this.#name = name;
+    // Browsers that block cookies may refuse it.
+    attempt(() => {
+      this.#storage = storage ?? localStorage;
+    });
+  }
+
+  /** Whether it is known who is logged in. */
+  get isKnown() {
+    return true;
+  }
+
+  set isKnown(_) {}
+
+  get active() {
+    return this.#storage.getItem(`${this.#name}:active`);
+  }
+
+  act(time) {
+    this.#storage.setItem(`${this.#name}:active`, time);
+  }
+
+  read() {
+    const tokens = JSON.parse(this.#storage.getItem(this.#name));
+    return tokens.refresh === null ? null : tokens;
+  }
+
+  write(tokens) {
+    this.#storage.setItem(this.#name, JSON.stringify(tokens));
+  }
+
+  remove() {
+    for (const name of [this.#name, `${this.#name}:active`]) {
+      attempt(() => this.#storage.removeItem(name));
+    }
+  }
+
+  hear() {}
+
+  async ask() {}
+}
+
+/**
+ * The access token in the memory of each tab; the refresh token in a cookie that no script reads.
+ *
+ * The channel tells the access token to the other tabs, so that one refresh is enough for all. It
+ * is heard by scripts of this origin alone, and they get no more by it than by asking the server,
+ * as they can while the page is open. A worker that keeps the token would not change that.
+ */
+class InMemory {
+  isCookie = true;
+  isKnown = false;
+  init = { credentials: "include", headers: { "X-Refresh-Cookie": "1" } };
+  lag = 0;
+  active = 0;
+  #channel;
+  #lock; // shared by the tabs that know the token, so that others see whether there is one to ask
+  #release = null;
+  #told = (_) => {};
+  #tokens = null;
+
+  constructor(name, channel) {
+    this.#channel = channel;
+    this.#lock = `${name}:known`;
+  }
+
+  act(time) {
+    this.active = time;
+    this.#channel?.postMessage({ active: time });
+  }
+
+  read() {
+    return this.#tokens;
+  }
+
+  write(tokens) {
+    this.#keep(tokens);
+    this.#channel?.postMessage({ tokens });
+  }
+
+  remove() {
+    this.#tokens = null;
+    this.#release?.();
+    this.#release = null;
+  }
+
+  /** @param {{asked?: boolean, active?: number, tokens?: object}} said by another tab */
+  hear({ asked, active, tokens }) {
+    if (asked && this.#tokens !== null) this.#channel.postMessage({ tokens: this.#tokens });
+    this.active = Math.max(this.active, Number(active) || 0);
+    if (!attempt(() => checked(tokens))) return;
+    const { login, expiresAt } = this.#tokens ?? {};
+    if (tokens.login !== login || tokens.expiresAt > expiresAt) this.#keep(tokens);
+    this.#told(null);
+  }
+
+  /** Let another tab tell its tokens, if there is one that knows some. */
+  async ask() {
+    const { held } = (await attempt(() => navigator.locks.query())?.catch(() => null)) ?? {};
+    if (!held?.some(({ name }) => name === this.#lock)) return;
+    await new Promise((resolve) => {
+      this.#told = resolve;
+      this.#channel?.postMessage({ asked: true });
+      setTimeout(resolve, ANSWER);
+    });
+  }
+
+  #keep(tokens) {
+    this.#tokens = tokens;
+    this.isKnown = true;
+    if (this.#release !== null) return;
+    const until = new Promise((resolve) => {
+      this.#release = resolve;
+    });
+    const request = () => navigator.locks.request(this.#lock, { mode: "shared" }, () => until);
+    attempt(request)?.catch(() => {});
+  }
+}
+
 function send(request, tokens) {
   if (tokens !== null) request.headers.set("Authorization", `Bearer ${tokens.access}`);
   return fetch(request);
+}
+
+/** Whether the server says that nobody is logged in by this token. */
+function isRefusal({ code, status }) {
+  return code === "invalid_grant" || status === 401;
 }
 
 function attempt(work) {
@@ -440,8 +689,9 @@ function unpack(answer, login) {
     const lifetime = seconds * 1000;
     const renewAt = now + lifetime - Math.min(EARLY, lifetime / 10);
     const expiresAt = now + lifetime;
-    const { exp, iat, sid } = claims(refresh);
-    const endsAt = now + (exp - iat) * 1000;
+    const { exp, iat, sid } = claims(refresh ?? access);
+    // When a login by a cookie ends, the server says in time.
+    const endsAt = refresh === null ? Number.MAX_SAFE_INTEGER : now + (exp - iat) * 1000;
     login ??= sid ?? `~${now}.${Math.random()}`;
     return checked({ login, access, refresh, renewAt, expiresAt, endsAt });
   });
@@ -451,13 +701,14 @@ function unpack(answer, login) {
 
 /**
  * The same tokens if they are whole, and of the login they are kept for; null or an error if not.
+ * A refresh token in a cookie is null.
  *
  * A login is the `sid` of its tokens. Where they had none when it began, it is an id of ours, and
  * refreshed tokens are of the same login, with a `sid` or without.
  */
 function checked(tokens) {
   const { login, access, refresh, renewAt, expiresAt, endsAt } = tokens;
-  const areOurs = [access, refresh]
+  const areOurs = [access, refresh === null ? access : refresh]
     .map(claims)
     .every(({ sid }) => login.startsWith("~") || sid === login);
   return areOurs && [renewAt, expiresAt, endsAt].every(Number.isFinite) ? tokens : null;
