@@ -16,7 +16,7 @@ from accounts.api.cookies import HEADER
 from accounts.api.urls import drf
 from accounts.models import LogoutEvent, Session
 from accounts.tokens import AccessToken, RefreshToken
-from tests.documents import code
+from tests.documents import code, run
 
 from .conftest import PASSWORD
 
@@ -145,6 +145,25 @@ def test_name_site_and_domain_are_the_hosts(user, settings):
         "httponly": True,
         "max-age": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("block", "site"),
+    [
+        (code("docs/how-to/cookies.md", "python", "Keep refresh tokens in cookies"), "Strict"),
+        (code("docs/how-to/cookies.md", "python", "Another domain"), "None"),
+    ],
+    ids=["the same site", "another"],
+)
+def test_the_settings_of_the_page_set_the_cookie_of_the_site(user, settings, block, site):
+    [lines] = block
+    for name, value in vars(run(lines)).items():
+        if name.isupper():
+            setattr(settings, name, value)
+
+    answer = Page(secure=True).log_in()
+
+    assert attributes(answer, f"__Secure-{NAME}")["samesite"] == site
 
 
 def test_a_refresh_token_in_the_body_moves_into_the_cookie(phone):
