@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.signals import got_request_exception
@@ -50,6 +51,21 @@ class JSONOnly(BaseContentNegotiation):
     ) -> tuple[BaseRenderer, str]:
         """Return the JSON renderer."""
         return next(iter(renderers)), "application/json"
+
+
+PROBLEM: Final = "application/problem+json"
+
+
+def wants_problem(request: HttpRequest | Request) -> bool:
+    """Whether a client names the media type of RFC 9457 among those that it accepts."""
+    types: Any = request.accepted_types
+    return any(str(kind).partition(";")[0] == PROBLEM and kind.quality for kind in types)
+
+
+def problem(status: int, message: contracts.Text) -> contracts.Body:
+    """Return problem details (RFC 9457 §3.1), which say what the contract's error says."""
+    title = HTTPStatus(status).phrase
+    return {"type": "about:blank", "title": title, "status": status, "detail": str(message)}
 
 
 class Refused(APIException):
@@ -131,15 +147,23 @@ class ContractView(APIView):
                 exception=exc,
             )
         response.data = self.error_body(exc, response.status_code)
+        if wants_problem(self.request):
+            response.content_type = PROBLEM
         return response
 
     def error_body(self, exc: Exception, status: int) -> contracts.Body:
         """Return the contract's error, in words of ours: DRF's may repeat what was sent."""
         if isinstance(exc, InvalidToken):
             # One code for every token, as SimpleJWT has it: what its clients look for.
-            return self.contract.error(status, exc.message, exc.default_code)
+            return self.error(status, exc.message, exc.default_code)
         message = str(exc.detail) if isinstance(exc, Refused) else contracts.ERRORS[status]
         code = _code(exc) if isinstance(exc, APIException) else "error"
+        return self.error(status, message, code)
+
+    def error(self, status: int, message: contracts.Text, code: str) -> contracts.Body:
+        """Return the contract's error, or the problem that the client asks for."""
+        if wants_problem(self.request):
+            return {**problem(status, message), "code": code}
         return self.contract.error(status, message, code)
 
     def success(self, message: contracts.Text) -> Response:
@@ -171,6 +195,35 @@ class ContractView(APIView):
             user_id=user_id,
             session_id=session_id,
         )
+
+
+class OAuthError(APIException):
+    """An error of OAuth (RFC 6749 §5.2): what is said to people, and what to programs."""
+
+    status_code = 400
+
+
+class InvalidClient(OAuthError):
+    """A client that does not authenticate, or is not who it says to be."""
+
+    status_code = 401
+    default_detail = "The client is unknown, or its secret is wrong"
+    default_code = "invalid_client"
+    auth_header = 'Basic realm="drf_logout"'
+
+
+class OAuthView(ContractView):
+    """An endpoint of OAuth: its errors are the same in every contract and, as it says, in ASCII."""
+
+    def error_body(self, exc: Exception, status: int) -> contracts.Body:
+        """Return the error of RFC 6749 §5.2, where it has one."""
+        if status == 400 and not isinstance(exc, OAuthError):
+            exc = OAuthError("A parameter is missing, repeated or malformed", "invalid_request")
+        if not isinstance(exc, OAuthError):
+            return super().error_body(exc, status)
+        text = str(exc.detail)
+        body: contracts.Body = {"error": exc.get_codes(), "error_description": text}
+        return {**problem(status, text), **body} if wants_problem(self.request) else body
 
 
 class CookieView(ContractView):
@@ -226,7 +279,10 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     contract: Contract = view.initkwargs.get("contract", view.cls.contract)
     language = contract.negotiate(request.headers.get("Accept-Language", ""))
     with translation.override(language):
-        response = JsonResponse(contract.error(500, contracts.ERRORS[500], "error"), status=500)
+        body, kind = contract.error(500, contracts.ERRORS[500], "error"), "application/json"
+        if wants_problem(request):
+            body, kind = problem(500, contracts.ERRORS[500]) | {"code": "error"}, PROBLEM
+        response = JsonResponse(body, status=500, content_type=kind)
     return _private(response, language)
 
 
