@@ -15,6 +15,7 @@ NOT_RUN_HERE = {
     ("README.md", "sh", "Test it"): ".ci/run runs this very line",
     ("README.md", "sh", "Adopt it"): "tests/wheel.py installs the package from its wheel",
     (".github/CONTRIBUTING.md", "sh", "Contributing"): ".ci/run runs both, on a copy",
+    ("docs/how-to/openapi.md", "sh", "Describe the API with OpenAPI"): "a package from its index",
     ("docs/how-to/pages.md", "sh", "Name the place of an address"): "a package from its index",
     ("docs/how-to/proxy.md", "sh", "The example project"): "authproject/environment.py installs"
     " by the first line, test_authproject.py serves by the second",
@@ -33,7 +34,7 @@ def test_each_block_of_code_is_run_by_a_test():
 def test_what_is_installed_is_an_extra_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     text = "\n".join(page.read_text() for page in PAGES)
-    installed = re.findall(r"pip install (\w[\w-]+)(?:\[([\w,]+)\])?", text)
+    installed = re.findall(r"pip install \"?(\w[\w-]+)(?:\[([\w,]+)\])?", text)
     assert {name for name, _ in installed} == {project["name"]}
     named = {extra for _, extras in installed for extra in extras.split(",") if extra}
     assert named <= project["optional-dependencies"].keys()
