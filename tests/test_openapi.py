@@ -326,7 +326,7 @@ def test_a_login_is_tried_out_from_token_to_logout(open_browser, user, shoot):
     dialog = page.locator(".dialog-ux")
     dialog.get_by_label("auth-bearer-value").fill(tokens["access_token"])
     dialog.get_by_role("button", name="Apply credentials").first.click()
-    dialog.get_by_role("button", name="Close").click()
+    dialog.get_by_role("button", name="Close").first.click()
     ended = {"success": True, "message": "Sesión cerrada exitosamente"}
     assert send(page, "api_v1_auth_logout", {}) == (200, ended)
     shoot(page, "docs")
