@@ -19,6 +19,7 @@ from rest_framework_simplejwt.tokens import AccessToken as SimpleJWTAccessToken
 from rest_framework_simplejwt.tokens import BlacklistMixin
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 from rest_framework_simplejwt.tokens import Token as SimpleJWTToken
+from rest_framework_simplejwt.tokens import UntypedToken as SimpleJWTUntypedToken
 
 from accounts.conf import conf
 from accounts.exceptions import TokenExpired, TokenInvalid
@@ -155,7 +156,11 @@ class RefreshToken(_LoginClaims, SimpleJWTRefreshToken):
         """Leave it to ``find_login()``, which reads everything in one statement."""
 
 
-T = TypeVar("T", AccessToken, RefreshToken)
+class UntypedToken(_LoginClaims, SimpleJWTUntypedToken):
+    """A token of whatever type."""
+
+
+T = TypeVar("T", AccessToken, RefreshToken, UntypedToken)
 
 LoginToken = AccessToken | RefreshToken
 
@@ -179,6 +184,14 @@ def decode(raw: str) -> AccessToken | RefreshToken:
         return decode_access(raw)
     except TokenInvalid:
         return decode_refresh(raw)
+
+
+def is_of_another_type(raw: str) -> bool:
+    """Whether a token is signed with our keys, and still neither an access nor a refresh token."""
+    try:
+        return _decode(raw, UntypedToken).payload["token_type"] not in {"access", "refresh"}
+    except (TokenExpired, TokenInvalid):
+        return False
 
 
 def decode_expired_access(raw: str) -> AccessToken:

@@ -112,7 +112,9 @@ def test_a_host_with_the_views_of_simplejwt_has_a_schema_without_a_warning(docum
     }  # fmt: skip
     assert set(schemas["TokenRefresh"]["properties"]) == {"access", "refresh"}
     bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-    assert host["components"]["securitySchemes"] == {"jwtAuth": bearer}
+    basic = {"type": "http", "scheme": "basic"}
+    schemes = {"jwtAuth": bearer, "registeredClient": basic}
+    assert host["components"]["securitySchemes"] == schemes
     assert host["paths"]["/api/v1/auth/logout"]["post"]["security"] == [{"jwtAuth": []}]
 
 
@@ -322,9 +324,9 @@ def test_a_login_is_tried_out_from_token_to_logout(open_browser, user, shoot):
     assert status == 200
     page.get_by_role("button", name="Authorize").click()
     dialog = page.locator(".dialog-ux")
-    dialog.get_by_role("textbox").fill(tokens["access_token"])
-    dialog.get_by_role("button", name="Apply credentials").click()
-    dialog.get_by_role("button", name="Close").click()
+    dialog.get_by_label("auth-bearer-value").fill(tokens["access_token"])
+    dialog.get_by_role("button", name="Apply credentials").first.click()
+    dialog.get_by_role("button", name="Close").first.click()
     ended = {"success": True, "message": "Sesión cerrada exitosamente"}
     assert send(page, "api_v1_auth_logout", {}) == (200, ended)
     shoot(page, "docs")

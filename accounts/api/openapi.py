@@ -24,6 +24,7 @@ from drf_spectacular.extensions import (
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import (
     ComponentRegistry,
+    ResolvedComponent,
     append_meta,
     build_bearer_security_scheme_object,
     get_doc,
@@ -41,22 +42,45 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.settings import api_settings
 
 from accounts import passwords
-from accounts.api import cookies, views
+from accounts.api import contracts, cookies, views
 from accounts.api.contracts import LANGUAGES, REAUTHENTICATED, Body, timestamp
 from accounts.api.serializers import (
     PasswordGrantSerializer,
     ReauthenticationSerializer,
     RefreshGrantSerializer,
 )
-from accounts.api.views.base import ContractView
+from accounts.api.views.base import (
+    PROBLEM,
+    ContractView,
+    InvalidClient,
+    Malformed,
+    problem,
+)
 from accounts.api.views.logout import UnknownScope
+from accounts.api.views.oauth import (
+    RETRY_AFTER,
+    MayNot,
+    TwoWays,
+    Unavailable,
+    UnsupportedTokenType,
+    said,
+)
 from accounts.api.views.sessions import shown
-from accounts.api.views.token import NoCookies, NotReauthenticable, OAuthError, WrongPassword
+from accounts.api.views.token import (
+    ForeignForm,
+    NoCookies,
+    NotReauthenticable,
+    RefreshRefused,
+    UnsupportedGrant,
+    WrongCredentials,
+    WrongPassword,
+)
 from accounts.conf import conf
 from accounts.exceptions import ReauthenticationRequired, TokenExpired, TokenInvalid, TokenRevoked
 from accounts.models import Session
 from accounts.ratelimit import Usage
 from accounts.services import Scope
+from accounts.tokens import AccessToken
 
 Schema = dict[str, Any]  # Any: JSON
 Bodies = dict[str, Body]
@@ -66,6 +90,7 @@ Bodies = dict[str, Body]
 MOMENT: Final = datetime(2026, 1, 31, 10, 30, tzinfo=UTC)
 SID: Final = uuid.UUID("87f3b72b-16aa-4fb9-9c85-8c2e1c52323e")
 TOKEN: Final = "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"  # noqa: S105 - it opens nothing
+CLIENT: Final = "registeredClient"
 PASSWORD: Final = "password123"  # noqa: S105 - of nobody
 
 FORMATS: Final = {
@@ -108,7 +133,7 @@ def _object(properties: Schema, *, required: Collection[str]) -> Schema:
     return {
         "type": "object",
         "properties": properties,
-        "required": list(required),
+        **({"required": list(required)} if required else {}),
         "additionalProperties": False,
     }
 
@@ -133,6 +158,14 @@ def _examples(named: Mapping[str, Bodies]) -> list[OpenApiExample]:
             if body not in examples.values():
                 examples[name if alike else f"{name} {language}"] = body
     return [OpenApiExample(name, value=body) for name, body in examples.items()]
+
+
+def _problem(status: int) -> OpenApiResponse:
+    """Return an error as a client may ask for it (RFC 9457)."""
+    body = problem(status, contracts.ERRORS.get(status, ""))
+    schema = schema_of([body]) | {"additionalProperties": True}
+    schema["properties"]["status"]["enum"] = [status]
+    return OpenApiResponse(schema, HTTPStatus(status).phrase)
 
 
 class ContractSchema(AutoSchema):
@@ -195,7 +228,7 @@ class ContractSchema(AutoSchema):
 
     def get_override_parameters(self) -> list[Any]:  # Any: as in AutoSchema
         """Return the parameters of a request and the headers of the answers."""
-        statuses = [int(status) for status in self.get_response_serializers()]
+        statuses = {int(status) for status, _ in self.get_response_serializers()}
         return [*self.parameters(), *self.headers(statuses)]
 
     def get_response_serializers(self) -> Any:  # Any: as in AutoSchema
@@ -211,10 +244,14 @@ class ContractSchema(AutoSchema):
         for code, named in found.items():
             some = [body for bodies in named.values() for body in bodies.values()]
             schemas[code] = schemas.get(code) or schema_of(some)
-        return {
-            code: OpenApiResponse(schema, HTTPStatus(code).phrase, _examples(found.get(code, {})))
+        answers = {
+            (code, "application/json"): OpenApiResponse(
+                schema, HTTPStatus(code).phrase, _examples(found.get(code, {}))
+            )
             for code, schema in sorted(schemas.items())
         }
+        errors = [code for code in schemas if code >= 400]
+        return answers | {(code, PROBLEM): _problem(code) for code in errors}
 
     def _languages(self) -> list[str]:
         """Return the contract's own language first, and Spanish and English where it has them."""
@@ -331,8 +368,10 @@ class TokenSchema(TakesCookie):
         """Yield the errors of RFC 6749 in place of those of a bearer, which is not read."""
         bearer = (drf.NotAuthenticated, TokenInvalid, TokenExpired, TokenRevoked)
         yield from (one for one in super().exceptions() if not isinstance(one, bearer))
-        never = () if conf.refresh_cookie is None else (NoCookies,)
-        yield from (error() for error in OAuthError.__subclasses__() if error not in never)
+        yield from (Malformed(), ForeignForm(), UnsupportedGrant())
+        yield from (WrongCredentials(), RefreshRefused())
+        if conf.refresh_cookie is None:
+            yield NoCookies()
 
     def headers(self, statuses: Collection[int]) -> Iterator[OpenApiParameter]:
         """Yield the cookie of the device that has logged in, too."""
@@ -516,6 +555,73 @@ class UserSchema(ContractSchema):
         return 200, _object(properties, required=properties), {}
 
 
+class ClientSchema(TakesBody):
+    """An endpoint for registered clients."""
+
+    def request(self) -> tuple[Schema, Bodies]:
+        """Return the token, and a client that does not authenticate by header."""
+        text: Schema = {"type": "string"}
+        hint = append_meta(text, {"description": "`refresh_token` or `access_token`."})
+        properties = {"token": text, "token_type_hint": hint}
+        properties |= {"client_id": text, "client_secret": text}
+        return {"type": "object", "properties": properties, "required": ["token"]}, {
+            "token": {"token": TOKEN}
+        }
+
+    def get_operation(
+        self, path: str, path_regex: str, path_prefix: str, method: str, registry: ComponentRegistry
+    ) -> Schema | None:
+        """Return the operation, and name how a client authenticates."""
+        scheme = {"type": "http", "scheme": "basic"}
+        kind = ResolvedComponent.SECURITY_SCHEMA
+        registry.register_on_missing(ResolvedComponent(CLIENT, kind, scheme, CLIENT))
+        return super().get_operation(path, path_regex, path_prefix, method, registry)
+
+    def get_auth(self) -> list[Schema]:
+        """Return a client's secret, in the header or in the body, beside what the view takes."""
+        return [*super().get_auth(), {CLIENT: []}, {}]
+
+    def exceptions(self) -> Iterator[Exception]:
+        """Yield what a client is told."""
+        yield from (drf.UnsupportedMediaType(""), drf.Throttled(), Exception())
+        yield from (InvalidClient(), Malformed(), TwoWays(), MayNot(), Unavailable())
+
+    def headers(self, statuses: Collection[int]) -> Iterator[OpenApiParameter]:
+        """Yield when to come again, too."""
+        yield from super().headers(statuses)
+        yield _header("Retry-After", RETRY_AFTER, [503])
+
+
+class RevokeSchema(ClientSchema):
+    """``POST revoke``."""
+
+    def success(self) -> tuple[int, Schema | None, Bodies]:
+        """Return that no such token is live."""
+        return 200, None, {}
+
+    def exceptions(self) -> Iterator[Exception]:
+        """Yield what a user is told, too."""
+        yield from super().exceptions()
+        yield from (UnsupportedTokenType(), TokenInvalid(), TokenExpired(), TokenRevoked())
+        if "api" in conf.reauthenticate_to_end_others:
+            yield ReauthenticationRequired()
+
+
+class IntrospectSchema(ClientSchema):
+    """``POST introspect``."""
+
+    def success(self) -> tuple[int, Schema | None, Bodies]:
+        """Return what a token says."""
+        token = AccessToken()
+        token[api_settings.USER_ID_CLAIM], token["sid"] = "1", str(SID)
+        token[api_settings.JTI_CLAIM] = SID.hex
+        token["iat"], token["exp"] = 1_769_855_400, 1_769_855_700
+        live = said(token, get_user_model()(**{get_user_model().USERNAME_FIELD: "ana"}))
+        dead: Body = {"active": False}
+        schema = schema_of([live, dead, {**dead, "client_id": ""}])
+        return 200, schema, {"live": live, "not live": dead}
+
+
 SCHEMAS: Final[Mapping[type[ContractView], type[ContractSchema]]] = {
     views.TokenView: TokenSchema,
     views.LogoutView: LogoutSchema,
@@ -524,6 +630,8 @@ SCHEMAS: Final[Mapping[type[ContractView], type[ContractSchema]]] = {
     views.SessionsView: SessionsSchema,
     views.SessionView: SessionSchema,
     views.UserView: UserSchema,
+    views.RevokeView: RevokeSchema,
+    views.IntrospectView: IntrospectSchema,
 }
 
 

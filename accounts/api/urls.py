@@ -22,6 +22,8 @@ ROUTES: Final[Sequence[tuple[str, type[views.ContractView], str]]] = (
     ("sessions", views.SessionsView, "sessions"),
     ("sessions/<sid>", views.SessionView, "session"),
     ("user", views.UserView, "user"),
+    ("revoke", views.RevokeView, "revoke"),
+    ("introspect", views.IntrospectView, "introspect"),
 )
 
 

@@ -46,6 +46,38 @@ class Migration(migrations.Migration):
             options={"default_permissions": ()},
         ),
         migrations.CreateModel(
+            name="Client",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "client_id",
+                    models.SlugField(max_length=100, unique=True, verbose_name="client id"),
+                ),
+                ("secret", models.CharField(editable=False, max_length=64)),
+                ("previous_secret", models.CharField(blank=True, editable=False, max_length=64)),
+                (
+                    "may_introspect",
+                    models.BooleanField(default=True, verbose_name="may introspect"),
+                ),
+                ("may_revoke", models.BooleanField(default=False, verbose_name="may revoke")),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                (
+                    "last_used_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="last used"),
+                ),
+            ],
+            options={
+                "verbose_name": "registered client",
+                "verbose_name_plural": "registered clients",
+            },
+        ),
+        migrations.CreateModel(
             name="Counter",
             fields=[
                 ("key", models.CharField(max_length=250, primary_key=True, serialize=False)),

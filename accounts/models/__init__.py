@@ -1,5 +1,6 @@
 """The rows: a login, the version of a user's tokens, and the record of what ended."""
 
+from accounts.models.client import Client as Client
 from accounts.models.counter import Counter as Counter
 from accounts.models.event import USERNAME_MAX_LENGTH as USERNAME_MAX_LENGTH
 from accounts.models.event import LogoutEvent as LogoutEvent

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.signals import got_request_exception
@@ -52,6 +53,23 @@ class JSONOnly(BaseContentNegotiation):
         return next(iter(renderers)), "application/json"
 
 
+PROBLEM: Final = "application/problem+json"
+
+
+def wants_problem(request: HttpRequest) -> bool:
+    """Whether a client names the media type of RFC 9457 among those that it accepts."""
+    accepted = [
+        (f"{kind.main_type}/{kind.sub_type}", kind.quality) for kind in request.accepted_types
+    ]
+    return any(name == PROBLEM and quality for name, quality in accepted)
+
+
+def problem(status: int, message: contracts.Text) -> contracts.Body:
+    """Return problem details (RFC 9457 §3.1), which say what the contract's error says."""
+    title = HTTPStatus(status).phrase
+    return {"type": "about:blank", "title": title, "status": status, "detail": str(message)}
+
+
 class Refused(APIException):
     """A refusal in words of ours, which the contract's error repeats: 400 unless told otherwise."""
 
@@ -83,6 +101,7 @@ class ContractView(APIView):
     versioning_class = None
 
     client: ClientInfo
+    wants_problem = False
     reason: str
     """Why the answer is what it is, for the security log."""
 
@@ -100,6 +119,7 @@ class ContractView(APIView):
         audit.take_over(request)
         self.client = ClientInfo.from_request(request)
         self.reason = ""
+        self.wants_problem = wants_problem(request)
         language = self.contract.negotiate(request.headers.get("Accept-Language", ""))
         with translation.override(language):
             response = super().dispatch(request, *args, **kwargs)
@@ -130,6 +150,8 @@ class ContractView(APIView):
                 exception=exc,
             )
         response.data = self.error_body(exc, response.status_code)
+        if self.wants_problem:
+            response.content_type = PROBLEM
         return response
 
     def as_http(self, exc: Exception) -> Exception:
@@ -146,9 +168,15 @@ class ContractView(APIView):
         """Return the contract's error, in words of ours: DRF's may repeat what was sent."""
         if isinstance(exc, InvalidToken):
             # One code for every token, as SimpleJWT has it: what its clients look for.
-            return self.contract.error(status, exc.message, exc.default_code)
+            return self.error(status, exc.message, exc.default_code)
         message = str(exc.detail) if isinstance(exc, Refused) else contracts.ERRORS[status]
         code = _code(exc) if isinstance(exc, APIException) else "error"
+        return self.error(status, message, code)
+
+    def error(self, status: int, message: contracts.Text, code: str) -> contracts.Body:
+        """Return the contract's error, or the problem that the client asks for."""
+        if self.wants_problem:
+            return {**problem(status, message), "code": code}
         return self.contract.error(status, message, code)
 
     def success(self, message: contracts.Text) -> Response:
@@ -180,6 +208,42 @@ class ContractView(APIView):
             user_id=user_id,
             session_id=session_id,
         )
+
+
+class OAuthError(APIException):
+    """An error of OAuth (RFC 6749 §5.2): what is said to people, and what to programs."""
+
+    status_code = 400
+
+
+class Malformed(OAuthError):
+    """What was sent is no request of ours."""
+
+    default_detail = "A parameter is missing, repeated or malformed"
+    default_code = "invalid_request"
+
+
+class InvalidClient(OAuthError):
+    """A client that does not authenticate, or is not who it says to be."""
+
+    status_code = 401
+    default_detail = "The client is unknown, or its secret is wrong"
+    default_code = "invalid_client"
+    auth_header = 'Basic realm="drf_logout"'
+
+
+class OAuthView(ContractView):
+    """An endpoint of OAuth: its errors are the same in every contract and, as it says, in ASCII."""
+
+    def error_body(self, exc: Exception, status: int) -> contracts.Body:
+        """Return the error of RFC 6749 §5.2, where it has one."""
+        if status == 400 and not isinstance(exc, OAuthError):
+            exc = Malformed()
+        if not isinstance(exc, OAuthError):
+            return super().error_body(exc, status)
+        text = str(exc.detail)
+        body: contracts.Body = {"error": exc.get_codes(), "error_description": text}
+        return {**problem(status, text), **body} if self.wants_problem else body
 
 
 class CookieView(ContractView):
@@ -235,7 +299,10 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     contract: Contract = view.initkwargs.get("contract", view.cls.contract)
     language = contract.negotiate(request.headers.get("Accept-Language", ""))
     with translation.override(language):
-        response = JsonResponse(contract.error(500, contracts.ERRORS[500], "error"), status=500)
+        body, kind = contract.error(500, contracts.ERRORS[500], "error"), "application/json"
+        if wants_problem(request):
+            body, kind = problem(500, contracts.ERRORS[500]) | {"code": "error"}, PROBLEM
+        response = JsonResponse(body, status=500, content_type=kind)
     return _private(response, language)
 
 

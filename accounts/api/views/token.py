@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from django.contrib.auth.signals import user_logged_in
-from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework_simplejwt.utils import datetime_to_epoch
@@ -22,24 +22,19 @@ from accounts.api.serializers import (
     is_foreign_form,
     minting,
 )
-from accounts.api.views.base import ContractView, CookieView, Refused, login_token, validated
+from accounts.api.views.base import (
+    ContractView,
+    CookieView,
+    OAuthError,
+    OAuthView,
+    Refused,
+    login_token,
+    validated,
+)
 from accounts.authentication import after_end_event
 from accounts.exceptions import TokenError, TokenExpired, TokenReused, TokenRevoked, UserInactive
 from accounts.models import User
 from accounts.tokens import AccessToken, RefreshToken
-
-
-class OAuthError(APIException):
-    """An error answer of the token endpoint (RFC 6749 §5.2)."""
-
-    status_code = 400
-
-
-class Malformed(OAuthError):
-    """What was sent is no request of ours."""
-
-    default_detail = "A parameter is missing, repeated or malformed"
-    default_code = "invalid_request"
 
 
 class ForeignForm(OAuthError):
@@ -85,7 +80,7 @@ class NoCookies(OAuthError):
     default_code = "invalid_request"
 
 
-class TokenView(CookieView):
+class TokenView(OAuthView, CookieView):
     """``POST token``: log in by password, or refresh (RFC 6749 §4.3, §6)."""
 
     authentication_classes = ()
@@ -129,14 +124,6 @@ class TokenView(CookieView):
         if self.user is not None:
             passwords.remember_device(request._request, response, self.user)
         return response
-
-    def error_body(self, exc: Exception, status: int) -> contracts.Body:
-        """Answer 400 as RFC 6749 has it, in either contract and, as it requires, in ASCII."""
-        if status != 400:
-            return super().error_body(exc, status)
-        if not isinstance(exc, OAuthError):
-            exc = Malformed()
-        return {"error": exc.get_codes(), "error_description": str(exc.detail)}
 
     def log_answer(self, status: int) -> None:
         """Log who logged in or refreshed, or did not."""

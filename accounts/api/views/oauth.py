@@ -1,0 +1,253 @@
+"""The endpoints for other services: revocation (RFC 7009) and introspection (RFC 7662)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+from urllib.parse import unquote_plus
+
+from django.db import Error as DatabaseError
+from rest_framework.exceptions import Throttled, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import audit, services, tokens
+from accounts.api.serializers import FormParser
+from accounts.api.views.base import InvalidClient, OAuthError, OAuthView, login_token
+from accounts.api.views.logout import is_within_alone
+from accounts.conf import conf
+from accounts.exceptions import TokenError, TokenRevoked
+from accounts.models import Client, Session, User
+from accounts.ratelimit import address_key, is_within, rate_limit
+from accounts.services import Cause, Initiator, Reason, Scope
+from accounts.tokens import LoginToken, RefreshToken
+
+RETRY_AFTER: Final = 5
+"""Seconds, where the storage is down."""
+
+
+class Unavailable(OAuthError):
+    """The storage is down (RFC 7009 §2.2.1)."""
+
+    status_code = 503
+    default_detail = "The storage is down; a token that was alive still is"
+    default_code = "temporarily_unavailable"
+
+
+class MayNot(OAuthError):
+    """A client asks for what it was not registered for."""
+
+    default_detail = "This client may not do that"
+    default_code = "unauthorized_client"
+
+
+class UnsupportedTokenType(OAuthError):
+    """A token is ours, and of a type that cannot be revoked."""
+
+    default_detail = "Only access and refresh tokens can be revoked"
+    default_code = "unsupported_token_type"
+
+
+class TwoWays(OAuthError):
+    """A client's secret comes along twice."""
+
+    default_detail, default_code = "A client authenticates in one way", "invalid_request"
+
+
+class ClientView(OAuthView):
+    """An endpoint for registered clients."""
+
+    permission_classes = ()
+    parser_classes = (FormParser,)
+
+    client_id = ""
+    """Who is said to ask."""
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """As everywhere, but for 503 where the storage is down: the token still lives."""
+        response = super().handle_exception(exc)
+        if isinstance(exc, DatabaseError):
+            down = Unavailable()
+            response.status_code = down.status_code
+            response.headers["Retry-After"] = str(RETRY_AFTER)
+            response.data = self.error_body(down, down.status_code)
+        return response
+
+    def authenticate_client(self, request: Request) -> Client | None:
+        """Return who asks, None if no client does. Raises ``InvalidClient`` for a wrong secret."""
+        credentials = _credentials(request)
+        if credentials is None:
+            return None
+        self.client_id = credentials[0][:100]
+        client = Client.objects.authenticate(*credentials)
+        if client is None:
+            # A secret cannot be guessed; but who tries is not to be served for ever.
+            rate = conf.address_rate
+            if not is_within(request, name="client", key=address_key(request), rate=rate):
+                raise Throttled(wait=rate.seconds)
+            raise InvalidClient
+        return client
+
+    def log_client(
+        self, event: audit.Event, *, action: str, status: int, token: LoginToken | None
+    ) -> None:
+        """Log what a client, or who says to be one, has asked for."""
+        self.log(
+            event,
+            action=action,
+            target=f"client:{self.client_id}" if self.client_id else "token",
+            status=status,
+            user_id=token.user_id if token else None,
+            session_id=token.sid if token else None,
+        )
+
+
+class RevokeView(ClientView):
+    """``POST revoke``: end the login of a token (RFC 7009)."""
+
+    # For a registered client, or for the token's own user, whose bearer comes along.
+    token: LoginToken | None = None
+
+    def post(self, request: Request) -> Response:
+        """Revoke. What is no token, or has been revoked, is a success that changes nothing."""
+        client = self.authenticate_client(request)
+        if client is None and request.auth is None:
+            raise InvalidClient
+        if client is not None and not client.may_revoke:
+            raise MayNot
+        raw = _presented(request)
+        with suppress(TokenError):
+            self.token = tokens.decode(raw)
+        if self.token is None and tokens.is_of_another_type(raw):
+            raise UnsupportedTokenType
+        if client is None:
+            return self._revoke_own(request)
+        if self.token is not None:
+            with suppress(TokenRevoked):
+                self._end(self.token)
+        return Response()
+
+    def log_answer(self, status: int) -> None:
+        """Log what was revoked, and what was refused."""
+        if status != 200:
+            event = audit.Event.LOGIN_FAIL
+        elif self.reason:
+            event = audit.Event.TOKEN_REVOKED
+        else:
+            return
+        self.log_client(event, action="revoke", status=status, token=self.token)
+
+    def _end(self, token: LoginToken) -> None:
+        session = services.find_login(token=token).session
+        if session is None:
+            result = services.log_out(proof=token, scope=Scope.SESSION, client=self.client)
+        else:
+            cause = Cause(reason=Reason.REVOKED, initiator=Initiator.SYSTEM, client=self.client)
+            sessions = Session.objects.filter(pk=session.pk)
+            result = services.end_sessions(sessions=sessions, cause=cause)
+        self.reason = "revoked" if result.events else ""
+
+    def _may_leave(self, request: Request) -> bool:
+        bearer = login_token(request)
+        own = self.token is not None and self.token.sid == bearer.sid
+        return own or is_within_alone(request, bearer)
+
+    @rate_limit(
+        "logout",
+        rate=lambda: conf.logout_rate,
+        key=lambda view, request: f"user:{login_token(request).user_id}",
+        unless=_may_leave,
+    )
+    def _revoke_own(self, request: Request) -> Response:
+        bearer, token = login_token(request), self.token
+        # Another user's is as unknown as none.
+        if token is not None and token.user_id == bearer.user_id:
+            result = services.log_out(
+                proof=bearer, named=token, scope=Scope.SESSION, client=self.client
+            )
+            self.reason = "revoked" if result.events else ""
+        return Response()
+
+
+class IntrospectView(ClientView):
+    """``POST introspect``: tell a registered client whether a token's login is alive (RFC 7662)."""
+
+    authentication_classes = ()
+
+    def post(self, request: Request) -> Response:
+        """Tell what a live token says, or nothing but that it is not one."""
+        client = self.authenticate_client(request)
+        if client is None:
+            raise InvalidClient
+        if not client.may_introspect:
+            raise MayNot
+        raw = _presented(request)
+        # A refresh token is for the token endpoint: whoever does not hint at one asks about what
+        # a bearer has sent, and could take it for an access token.
+        is_refresh = _form(request).get("token_type_hint") == "refresh_token"
+        try:
+            token = tokens.decode(raw) if is_refresh else tokens.decode_access(raw)
+            login = services.find_login(token=token)
+        except TokenError:
+            return Response({"active": False})
+        if login.session is not None:
+            login.session.touch()
+        return Response(said(token, login.user))
+
+    def log_answer(self, status: int) -> None:
+        """Log what was refused; what was answered changes nothing."""
+        if status != 200:
+            self.log_client(audit.Event.LOGIN_FAIL, action="introspect", status=status, token=None)
+
+
+def said(token: LoginToken, user: User) -> dict[str, object]:
+    """Return what is told of a live token (RFC 7662 §2.2)."""
+    claims: dict[str, object] = {
+        "active": True,
+        "sub": token.user_id,
+        "username": str(user.get_username()),
+        "jti": token.jti,
+        "exp": token["exp"],
+        "iat": token.issued_at,
+        "token_type": "refresh_token" if isinstance(token, RefreshToken) else "Bearer",
+    }
+    if token.sid is not None:
+        claims["sid"] = str(token.sid)
+    if isinstance(client_id := token.payload.get("client_id"), str):
+        claims["client_id"] = client_id
+    return claims
+
+
+def _form(request: Request) -> Mapping[str, str]:
+    return request.data  # type: ignore[return-value] # our parser sees to it
+
+
+def _presented(request: Request) -> str:
+    """Return the raw token that is asked about. Raises ``ValidationError``."""
+    raw = _form(request).get("token")
+    if not raw:
+        raise ValidationError
+    return raw
+
+
+def _credentials(request: Request) -> tuple[str, str] | None:
+    """Return a client's id and secret (RFC 6749 §2.3.1), None if there is no secret.
+
+    Raises ``InvalidClient``, and ``OAuthError`` where they come in more than one way.
+    """
+    scheme, _, encoded = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    secret = _form(request).get("client_secret")
+    if secret is not None and scheme:
+        raise TwoWays
+    if secret is not None:
+        return _form(request).get("client_id", ""), secret
+    if scheme.lower() != "basic":
+        return None
+    try:
+        pair = base64.b64decode(encoded, validate=True).decode()
+    except ValueError as error:
+        raise InvalidClient from error
+    client_id, _, secret = pair.partition(":")
+    return unquote_plus(client_id), unquote_plus(secret)
