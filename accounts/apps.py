@@ -26,5 +26,6 @@ class AccountsConfig(AppConfig):
         """Register the system checks and connect the receivers."""
         # Models are not loaded yet when this module is imported.
         from accounts import checks, receivers  # noqa: F401, PLC0415
+        from accounts.management import keys  # noqa: F401, PLC0415
 
         receivers.connect_users()
