@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from accounts.api.urls import plain, v1
+from accounts.api.urls import plain, v1, well_known
 from authproject.views import FirstPage
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/auth/", include(v1)),
     path("api/auth/", include(plain, namespace="drf_logout_plain_api")),
     path("", include(plain)),
+    path("", include(well_known)),
 ]
 
 handler500 = "accounts.api.views.server_error"
