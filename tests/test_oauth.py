@@ -117,6 +117,29 @@ def test_who_is_no_client_is_told_to_authenticate(phone, orders, is_in, path, he
     assert is_in(phone.access)
 
 
+@pytest.mark.parametrize("path", ["revoke", "introspect"])
+@pytest.mark.parametrize(
+    "client_id",
+    [
+        "%00",
+        "orders%00",
+        "%ED%A0%80",
+        "%F0%9F%98%80",
+        "x" * 5_000,
+        "'; --",
+        "",
+        "%",
+        "%0d%0aSet-Cookie:x",
+    ],
+)
+def test_whatever_a_client_is_said_to_be_called_it_is_unknown(phone, is_in, path, client_id):
+    in_header = post(path, basic(client_id, "x"), token=phone.access)
+    in_body = post(path, client_id=client_id, client_secret="%00", token=phone.access)
+
+    assert {answer.status_code for answer in (in_header, in_body)} == {401}
+    assert is_in(phone.access)
+
+
 def test_a_client_may_authenticate_in_the_body(phone):
     secret = register("orders")
 
