@@ -31,7 +31,7 @@ def django_db_modify_db_settings(
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             name, test["NAME"] = connection.settings_dict["NAME"], template
-            connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+            connection.creation.create_test_db(verbosity=0, autoclobber=True)
             connection.close()
             test["NAME"], connection.settings_dict["NAME"] = own, name
             made.touch()

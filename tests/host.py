@@ -65,7 +65,7 @@ class Host:
     def adopt(self, folder: Path, *, settings: str = "", urls: str = "") -> None:
         """Write README.md's lines into its files, and more lines after them."""
         adopted_settings, adopted_urls = adoption_lines()
-        with (folder / "host" / "settings.py").open("a") as file:
+        with (folder / self.name / "settings.py").open("a") as file:
             file.write("\nLIMITED = {'django.contrib.admin': 'accounts.apps.AdminConfig'}\n")
             file.write("STOCK_APPS = [LIMITED.get(app, app) for app in INSTALLED_APPS]\n")
             # On SQLite, which startproject sets up, writers have to be told to wait.
@@ -74,7 +74,7 @@ class Host:
             file.write("INSTALLED_APPS = [*STOCK_APPS, 'rest_framework', *INSTALLED_APPS]\n")
             file.write("SECRET_KEY = 'a secret of the host that is long enough for HS256' * 2\n")
             file.write(settings)
-        with (folder / "host" / "urls.py").open("a") as file:
+        with (folder / self.name / "urls.py").open("a") as file:
             file.write("\nfrom django.urls import include\nstock_urls = urlpatterns\n")
             file.write(adopted_urls)
             file.write("urlpatterns = stock_urls + urlpatterns\n")

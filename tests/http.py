@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Self
 
 import jwt
 import requests
 from django.db import connection
+from django.http import HttpResponse
+from django.test import Client as TestClient
 
 from tests.host import PATIENCE
 
@@ -102,6 +105,20 @@ PLAIN_API = Wire(name="plain", base="/api/auth/", language="en", expired_status=
 
 
 # The clients
+
+
+def curl(words: list[str], **values: str) -> HttpResponse:
+    """Send what a command of the documentation sends, with values for its variables."""
+    words = [re.sub(r"\$(\w+)", lambda name: values[name[1]], word) for word in words]
+    [address] = [word for word in words[1:] if word.startswith(("/", "http://"))]
+    options = dict(pairwise(words[1:]))
+    return TestClient().generic(
+        options.get("-X", "POST" if "--json" in options else "GET"),
+        re.sub("^http://[^/]*", "", address),
+        options.get("--json", ""),
+        content_type="application/json",
+        headers=dict([options["-H"].split(": ")]) if "-H" in options else {},
+    )
 
 
 class Client:

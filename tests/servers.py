@@ -26,6 +26,16 @@ from tests.host import PATIENCE, first_answer, free_port
 WORKERS = 4
 
 
+def needed(program: str, package: str) -> str:
+    """Return where a program is; without it the test is skipped, and fails in CI."""
+    if found := shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin"):
+        return found
+    message = f"{program} is not installed: apt-get install {package}"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
 class Workers:
     """The example project, served by four processes on the database of the test."""
 
@@ -120,11 +130,7 @@ class RedisServer:
 
 @pytest.fixture
 def redis_server(tmp_path):
-    if shutil.which("redis-server") is None:
-        message = "redis-server is not installed: apt-get install redis-server"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+    needed("redis-server", "redis-server")
     server = RedisServer(tmp_path)
     yield server
     server.kill()

@@ -32,6 +32,9 @@ if "REDIS_URL" not in os.environ:
     }
     RATELIMIT_USE_CACHE = "default"
 
+# Django 6.1 asks for it; older ones send to memory by themselves.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
+
 # For accounts.api.dj_rest_auth; the library reads it when it is imported.
 REST_AUTH = {
     "USE_JWT": True,

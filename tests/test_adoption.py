@@ -573,7 +573,9 @@ def obtain(url: str) -> dict[str, str]:
 
 def test_the_adopting_project_has_nothing_to_be_warned_of(tmp_path):
     host = Host(tmp_path, sys.executable)
-    assert "no issues" in host.manage("check", "--fail-level", "WARNING")
+    [text] = code("docs/how-to/simplejwt.md", "sh", "Adopt from SimpleJWT")
+    said = [host.manage(*line.split()[2:]) for line in text.splitlines()]
+    assert said[-1].strip() == "System check identified no issues (0 silenced)."
     assert "No changes" in host.manage("makemigrations", "--check", "drf_logout")
 
 

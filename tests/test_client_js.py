@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import zipfile
@@ -17,7 +16,7 @@ from accounts.api.contracts import DRF, PLAIN, V1
 from accounts.models import LogoutEvent, Session
 from accounts.tokens import AccessToken
 from tests.chromium import PATIENCE
-from tests.documents import ROOT
+from tests.documents import ROOT, code
 from tests.http import PASSWORD, table_away
 
 CSP = "default-src 'none'; script-src 'self'; connect-src 'self'"
@@ -1184,11 +1183,6 @@ def test_a_login_ends_when_its_refresh_token_expires(open_browser, user):
 # The page of the documentation
 
 
-def documented_examples():
-    page = (ROOT / "docs" / "how-to" / "browser.md").read_text()
-    return re.findall(r"^```js\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
-
-
 def serve(page, path, body, content_type="text/javascript"):
     page.route(f"**{path}", lambda route: route.fulfill(body=body, content_type=content_type))
 
@@ -1198,7 +1192,8 @@ def test_the_example_runs(open_browser, user):
     said = []
     page.on("console", lambda message: said.append(message.text))
     tab = Tab(page)
-    serve(page, "/example.js", documented_examples()[0])
+    [example] = code("docs/how-to/browser.md", "js", "Use client.js, React or another client")
+    serve(page, "/example.js", example)
     tab.do("import('/example.js')")
     assert said == ["Hello, ana", "Logged out: logout"]
     assert not Session.objects.exists()
@@ -1244,12 +1239,13 @@ def test_the_react_hook_follows_the_login(open_browser, user, react):
     open_browser.expect_error("ERR_INTERNET_DISCONNECTED")
     page = open_browser()
     pages = [page, page.context.new_page()]
+    [hook] = code("docs/how-to/browser.md", "js", "React")
     for each in pages:
         serve(each, "/react-page", APP_PAGE, "text/html")
         serve(each, "/react.js", react)
         serve(each, "/react-module.js", "export const { useSyncExternalStore } = React;")
         serve(each, "/react-app.js", APP)
-        serve(each, "/use-login.js", documented_examples()[1])
+        serve(each, "/use-login.js", hook)
         each.goto("/react-page")
     page.get_by_role("button", name="Log in").click()
     for each in pages:

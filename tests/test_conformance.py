@@ -1,4 +1,4 @@
-"""The numbered requirements of the security standards, each shown by a test that names it."""
+"""The requirements of the security standards, each shown by a test that names it."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def refresh(phone, token):
 # Termination
 
 
-@pytest.mark.asvs(1)
+@pytest.mark.standard("ASVS 7.4.1")
 @pytest.mark.parametrize("path", ["logout", "logout/all"])
 def test_after_logout_access_token_refresh_token_and_browser_session_are_refused(
     clients, phone, path
@@ -169,7 +169,7 @@ def test_after_logout_access_token_refresh_token_and_browser_session_are_refused
     assert refresh(phone, phone.refresh).json()["error"] == "invalid_grant"
 
 
-@pytest.mark.asvs(2)
+@pytest.mark.standard("ASVS 7.2.1")
 def test_the_server_refuses_a_client_that_keeps_everything_it_had(clients, phone):
     browser = clients.browser(phone.wire).log_in()
     kept = {"access": phone.access, "refresh": phone.refresh, "cookie": browser.session_key}
@@ -214,7 +214,7 @@ def delete(user):
     user.delete()
 
 
-@pytest.mark.asvs(3)
+@pytest.mark.standard("ASVS 7.4.2")
 @pytest.mark.parametrize("how", [deactivate, delete])
 def test_disabling_or_deleting_an_account_ends_all_its_logins(clients, ana, wire, how):
     *phones, browser = everyone(clients, wire)
@@ -227,7 +227,7 @@ def test_disabling_or_deleting_an_account_ends_all_its_logins(clients, ana, wire
     assert not Session.objects.exclude(user=None).exists()
 
 
-@pytest.mark.asvs(3)
+@pytest.mark.standard("ASVS 7.4.2")
 def test_an_account_that_is_enabled_again_has_none_of_its_logins_back(clients, ana, wire):
     *phones, browser = everyone(clients, wire)
     deactivate(ana)
@@ -243,7 +243,7 @@ def test_an_account_that_is_enabled_again_has_none_of_its_logins_back(clients, a
 NEW_PASSWORD = "a-new-password-9"
 
 
-@pytest.mark.asvs(4)
+@pytest.mark.standard("ASVS 7.4.3")
 def test_after_a_change_of_the_password_the_other_logins_end_and_this_one_stays(clients, ana, wire):
     *phones, other = everyone(clients, wire)
     browser = clients.browser(wire).log_in()
@@ -268,7 +268,7 @@ def test_after_a_change_of_the_password_the_other_logins_end_and_this_one_stays(
     assert set(LogoutEvent.objects.values_list("reason", flat=True)) == {"password_changed"}
 
 
-@pytest.mark.asvs(4)
+@pytest.mark.standard("ASVS 7.4.3")
 def test_after_a_reset_of_the_password_every_login_ends(clients, ana, wire):
     *phones, browser = everyone(clients, wire)
 
@@ -285,7 +285,7 @@ def administrator(db):
     return get_user_model().objects.create_superuser("root", password=PASSWORD)
 
 
-@pytest.mark.asvs(5)
+@pytest.mark.standard("ASVS 7.4.5")
 def test_an_administrator_can_end_the_logins_of_one_user(clients, ana, stranger, administrator):
     *phones, browser = everyone(clients, PLAIN)
     eve = clients.phone(PLAIN).log_in("eve")
@@ -299,7 +299,7 @@ def test_an_administrator_can_end_the_logins_of_one_user(clients, ana, stranger,
     assert (event.initiator, event.actor, event.user) == ("admin", administrator, ana)
 
 
-@pytest.mark.asvs(5)
+@pytest.mark.standard("ASVS 7.4.5")
 def test_an_administrator_can_end_the_logins_of_everyone(clients, ana, stranger, administrator):
     *phones, browser = everyone(clients, PLAIN)
     eve = clients.phone(PLAIN).log_in("eve")
@@ -311,7 +311,7 @@ def test_an_administrator_can_end_the_logins_of_everyone(clients, ana, stranger,
     assert set(LogoutEvent.objects.values_list("actor", flat=True)) == {administrator.pk}
 
 
-@pytest.mark.asvs(6)
+@pytest.mark.standard("ASVS 7.5.2")
 def test_a_user_can_list_and_end_any_of_their_logins_after_re_authenticating(
     clients, ana, wire, settings
 ):
@@ -336,7 +336,7 @@ def test_a_user_can_list_and_end_any_of_their_logins_after_re_authenticating(
     assert phone.is_in
 
 
-@pytest.mark.asvs(7)
+@pytest.mark.standard("ASVS 7.2.4")
 def test_a_log_in_issues_new_tokens_and_a_refresh_ends_the_old_one(clients, ana, wire, after_grace):
     phone = clients.phone(wire).log_in()
     first = {phone.access, phone.refresh}
@@ -353,7 +353,7 @@ def test_a_log_in_issues_new_tokens_and_a_refresh_ends_the_old_one(clients, ana,
     assert not {phone.access, phone.refresh} & (first | second)
 
 
-@pytest.mark.asvs(7)
+@pytest.mark.standard("ASVS 7.2.4")
 def test_a_log_in_replaces_the_key_that_the_browser_had_before(clients, ana, stranger):
     stranger.is_staff = True
     stranger.save()
@@ -368,7 +368,7 @@ def test_a_log_in_replaces_the_key_that_the_browser_had_before(clients, ana, str
     assert browser.is_in
 
 
-@pytest.mark.asvs(7)
+@pytest.mark.standard("ASVS 7.2.4")
 def test_a_re_authenticated_browser_has_a_new_key_and_the_old_one_ends(client, ana, rf):
     client.force_login(ana)
     old_key = client.cookies["sessionid"].value
@@ -404,7 +404,7 @@ def recorded(number):
     return list(LogoutEvent.objects.values_list("reason", "initiator"))
 
 
-@pytest.mark.asvs(8)
+@pytest.mark.standard("ASVS 7.3.1", "NIST SP 800-63B-4")
 @pytest.mark.parametrize(("preset", "minutes"), [("AAL2", 60), ("AAL3", 15)])
 def test_a_login_ends_when_it_goes_unused(clients, ana, wire, settings, preset, minutes):
     settings.ACCOUNTS = PRESETS[preset]
@@ -419,7 +419,7 @@ def test_a_login_ends_when_it_goes_unused(clients, ana, wire, settings, preset, 
     assert recorded(2) == [("idle_timeout", "policy")] * 2
 
 
-@pytest.mark.asvs(9)
+@pytest.mark.standard("ASVS 7.3.2", "ASVS 10.4.8", "NIST SP 800-63B-4")
 @pytest.mark.parametrize(("preset", "hours"), [("AAL1", 30 * 24), ("AAL2", 24), ("AAL3", 12)])
 def test_a_login_ends_at_its_absolute_limit_whatever_is_done_with_it(
     clients, ana, wire, settings, preset, hours
@@ -438,7 +438,7 @@ def test_a_login_ends_at_its_absolute_limit_whatever_is_done_with_it(
     assert recorded(2) == [("absolute_timeout", "policy")] * 2
 
 
-@pytest.mark.asvs(10)
+@pytest.mark.standard("ASVS 7.1.2")
 def test_at_the_maximum_of_logins_the_oldest_ends(clients, ana, wire, settings):
     settings.ACCOUNTS = {"MAX_SESSIONS": 2}
     browser, phone = clients.browser(wire).log_in(), clients.phone(wire).log_in()
@@ -451,7 +451,7 @@ def test_at_the_maximum_of_logins_the_oldest_ends(clients, ana, wire, settings):
     assert LogoutEvent.objects.get().reason == "max_sessions"
 
 
-@pytest.mark.asvs(10)
+@pytest.mark.standard("ASVS 7.1.2")
 def test_the_maximum_of_logins_and_what_happens_at_it_are_documented():
     page = (Path(__file__).parent.parent / "docs" / "reference" / "settings.md").read_text()
 
@@ -460,7 +460,7 @@ def test_the_maximum_of_logins_and_what_happens_at_it_are_documented():
     assert "ends the oldest" in line
 
 
-@pytest.mark.asvs(11)
+@pytest.mark.standard("OWASP JWT Cheat Sheet")
 def test_the_denylist_knows_tokens_by_their_jti_and_by_nothing_else(phone):
     phone.renew()
     raw_tokens = [phone.access, phone.refresh]
@@ -484,7 +484,7 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.asvs(12)
+@pytest.mark.standard("ASVS 16.5.3")
 @pytest.mark.parametrize("table", [*WRITTEN, "drf_logout_tokenversion"])
 def test_with_a_table_out_of_reach_nobody_is_told_that_they_are_logged_out(clients, phone, table):
     tablet = clients.phone(phone.wire).log_in()
@@ -505,7 +505,7 @@ def test_with_a_table_out_of_reach_nobody_is_told_that_they_are_logged_out(clien
         assert device.is_in
 
 
-@pytest.mark.asvs(12)
+@pytest.mark.standard("ASVS 16.5.3")
 @pytest.mark.parametrize("table", ["drf_logout_session", "auth_user"])
 def test_with_a_table_out_of_reach_no_token_is_let_through(clients, phone, table):
     dead = clients.phone(phone.wire).log_in()
@@ -545,7 +545,7 @@ def refusing(table, event, timing):
             cursor.execute("DROP FUNCTION refuse CASCADE")
 
 
-@pytest.mark.asvs(12)
+@pytest.mark.standard("ASVS 16.5.3")
 @pytest.mark.postgresql
 @pytest.mark.parametrize("timing", ["at once", "at commit"])
 @pytest.mark.parametrize(
@@ -577,7 +577,7 @@ def test_a_logout_that_cannot_be_written_is_none(clients, ana, table, event, tim
     assert phone.renew().status_code == 200
 
 
-@pytest.mark.asvs(12)
+@pytest.mark.standard("ASVS 16.5.3")
 @pytest.mark.postgresql
 def test_with_no_database_at_all_nobody_is_logged_out_and_nobody_let_in(
     clients, phone, monkeypatch
@@ -604,7 +604,7 @@ def test_with_no_database_at_all_nobody_is_logged_out_and_nobody_let_in(
 # The revocation endpoint
 
 
-@pytest.mark.asvs(15)
+@pytest.mark.standard("RFC 7009 §2.1")
 def test_logging_out_by_refresh_token_kills_the_access_tokens_of_the_login(clients, phone):
     tablet = clients.phone(phone.wire).log_in()
     access_tokens = [phone.access]
@@ -634,7 +634,7 @@ UNUSABLE = {
 }
 
 
-@pytest.mark.asvs(19)
+@pytest.mark.standard("RFC 6749 §5.2")
 @pytest.mark.parametrize("case", UNUSABLE)
 def test_an_expired_revoked_or_foreign_refresh_token_is_an_invalid_grant(phone, case):
     answer = refresh(phone, UNUSABLE[case](phone))
@@ -649,7 +649,7 @@ COMPLETE = {
 }
 
 
-@pytest.mark.asvs(20)
+@pytest.mark.standard("RFC 6749 §5.2")
 @pytest.mark.parametrize("grant", COMPLETE)
 def test_a_missing_parameter_is_an_invalid_request(clients, ana, wire, grant):
     for missing in COMPLETE[grant]:
@@ -661,7 +661,7 @@ def test_a_missing_parameter_is_an_invalid_request(clients, ana, wire, grant):
             assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request"), missing
 
 
-@pytest.mark.asvs(20)
+@pytest.mark.standard("RFC 6749 §5.2")
 @pytest.mark.parametrize("grant", COMPLETE)
 def test_a_repeated_parameter_is_an_invalid_request(clients, ana, wire, grant):
     for repeated in COMPLETE[grant].items():
@@ -680,7 +680,7 @@ def test_a_repeated_parameter_is_an_invalid_request(clients, ana, wire, grant):
             assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
-@pytest.mark.asvs(20)
+@pytest.mark.standard("RFC 6749 §5.2")
 def test_an_unknown_grant_is_an_unsupported_grant_type(clients, ana, wire):
     for grant in ("authorization_code", "implicit", "Password", " password"):
         answer = clients.phone(wire).token(grant_type=grant, username="ana", password=PASSWORD)
@@ -688,7 +688,7 @@ def test_an_unknown_grant_is_an_unsupported_grant_type(clients, ana, wire):
         assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
 
 
-@pytest.mark.asvs(22)
+@pytest.mark.standard("RFC 6749 §5.1")
 def test_token_answers_are_never_stored(phone, after_grace):
     answers = [
         phone.token(grant_type="password", username="ana", password=PASSWORD),
@@ -702,7 +702,7 @@ def test_token_answers_are_never_stored(phone, after_grace):
         assert "no-store" in re.split(r",\s*", answer.headers["Cache-Control"])
 
 
-@pytest.mark.asvs(23)
+@pytest.mark.standard("RFC 9700 §4.14.2", "ASVS 10.4.5")
 def test_a_replayed_refresh_token_ends_the_whole_login(phone, after_grace):
     spent = phone.refresh
     phone.renew()
@@ -716,7 +716,7 @@ def test_a_replayed_refresh_token_ends_the_whole_login(phone, after_grace):
     assert LogoutEvent.objects.get().reason == "token_reused"
 
 
-@pytest.mark.asvs(24)
+@pytest.mark.standard("RFC 9700 §4.14.2")
 def test_a_refresh_token_that_goes_unused_expires(settings, phone):
     settings.ACCOUNTS = PRESETS["AAL2"]
     Session.objects.update(last_seen_at=datetime.now(UTC) - timedelta(hours=1))
@@ -728,7 +728,7 @@ def test_a_refresh_token_that_goes_unused_expires(settings, phone):
 
 
 @BOTH
-@pytest.mark.asvs(25)
+@pytest.mark.standard("RFC 6750 §3.1")
 def test_without_credentials_the_challenge_names_no_error(phone):
     for route in ("GET user", "POST logout", "POST logout/all", "POST reauthenticate"):
         for headers in ({}, {"Authorization": "Basic YW5hOng="}):
@@ -738,7 +738,7 @@ def test_without_credentials_the_challenge_names_no_error(phone):
             assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-@pytest.mark.asvs(26)
+@pytest.mark.standard("RFC 6750 §3.1")
 @pytest.mark.parametrize(("method", "path"), [("GET", "user"), ("POST", "reauthenticate")])
 def test_a_revoked_token_is_challenged_as_an_invalid_token(phone, method, path):
     phone.log_out()
@@ -755,7 +755,7 @@ def test_a_revoked_token_is_challenged_as_an_invalid_token(phone, method, path):
 
 
 @BOTH
-@pytest.mark.asvs(30)
+@pytest.mark.standard("ASVS 16.5.1")
 @pytest.mark.parametrize("table", WRITTEN)
 def test_an_internal_error_tells_nothing_but_that_it_happened(phone, table):
     with table_away(table):
@@ -771,7 +771,7 @@ def test_an_internal_error_tells_nothing_but_that_it_happened(phone, table):
 
 
 @BOTH
-@pytest.mark.asvs(30)
+@pytest.mark.standard("ASVS 16.5.1")
 def test_no_error_repeats_what_was_sent(phone):
     sent = "canary<script>"
     answers = [
@@ -813,7 +813,7 @@ def limit_of(answer):
     return re.fullmatch(r'"([\x20-\x21\x23-\x7e]+)";r=(\d+);t=(\d+)', answer.headers["RateLimit"])
 
 
-@pytest.mark.asvs(31)
+@pytest.mark.standard("RateLimit headers §3")
 def test_the_policy_is_a_string_with_a_quota_and_a_window(phone):
     for answer in (phone.log_out(), phone.log_out("logout/all"), phone.call("POST", "logout")):
         policy = policy_of(answer)
@@ -822,7 +822,7 @@ def test_the_policy_is_a_string_with_a_quota_and_a_window(phone):
         assert (policy[1], int(policy[2]), int(policy[3])) == ("logout", 20, 300)
 
 
-@pytest.mark.asvs(32)
+@pytest.mark.standard("RateLimit headers §4")
 @pytest.mark.usefixtures("limiter")
 def test_the_limit_is_a_string_with_what_remains_and_for_how_long(phone):
     answers = [phone.log_out() for _ in range(22)]
@@ -835,7 +835,7 @@ def test_the_limit_is_a_string_with_what_remains_and_for_how_long(phone):
         assert 0 <= int(limit[3]) <= 300
 
 
-@pytest.mark.asvs(32)
+@pytest.mark.standard("RateLimit headers §4")
 def test_the_time_that_remains_runs_down(phone, limiter):
     limiter.now += int(limit_of(phone.log_out())[3]) + 1  # into the next window
     first = int(limit_of(phone.log_out())[3])
@@ -844,7 +844,7 @@ def test_the_time_that_remains_runs_down(phone, limiter):
     assert int(limit_of(phone.log_out())[3]) == first - 100
 
 
-@pytest.mark.asvs(33)
+@pytest.mark.standard("RateLimit headers §6.1")
 def test_the_headers_of_the_limit_say_nothing_of_whom_they_count(phone, ana):
     known = phone.log_out()
     unknown = phone.call("POST", "logout")
@@ -865,7 +865,7 @@ def test_the_headers_of_the_limit_say_nothing_of_whom_they_count(phone, ana):
             assert not re.search(r"ana|127\.0\.0\.1|pk=", value)
 
 
-@pytest.mark.asvs(34)
+@pytest.mark.standard("RateLimit headers §6", "RFC 6585 §4")
 @pytest.mark.usefixtures("limiter")
 def test_too_many_requests_says_when_to_come_back_and_is_never_stored(phone):
     for _ in range(20):
@@ -877,7 +877,6 @@ def test_too_many_requests_says_when_to_come_back_and_is_never_stored(phone):
         assert "no-store" in answer.headers["Cache-Control"]
 
 
-@pytest.mark.asvs(36)
 @pytest.mark.usefixtures("limiter")
 def test_older_clients_read_the_same_from_the_older_headers(phone):
     for answer in [phone.log_out() for _ in range(21)]:
@@ -906,7 +905,7 @@ def log_out(phone, path="logout", *, secure=True, **body):
     )
 
 
-@pytest.mark.asvs(37)
+@pytest.mark.standard("ASVS 14.3.1")
 @pytest.mark.parametrize(
     ("path", "scope"),
     [
@@ -926,7 +925,7 @@ def test_a_logout_over_https_tells_the_browser_what_to_clear(phone, settings, pa
     assert answer["Clear-Site-Data"] == HEADER
 
 
-@pytest.mark.asvs(37)
+@pytest.mark.standard("ASVS 14.3.1")
 @pytest.mark.parametrize("named", ["access", "refresh"])
 def test_a_logout_that_names_its_own_login_tells_it_too(phone, settings, named):
     settings.ACCOUNTS = CLEARED
@@ -936,7 +935,7 @@ def test_a_logout_that_names_its_own_login_tells_it_too(phone, settings, named):
     assert answer["Clear-Site-Data"] == HEADER
 
 
-@pytest.mark.asvs(37)
+@pytest.mark.standard("ASVS 14.3.1")
 @pytest.mark.parametrize("path", ["logout", "logout/all"])
 def test_nothing_is_told_to_be_cleared_unless_a_host_says_so(phone, path):
     answer = log_out(phone, path)
@@ -945,7 +944,7 @@ def test_nothing_is_told_to_be_cleared_unless_a_host_says_so(phone, path):
     assert "Clear-Site-Data" not in answer
 
 
-@pytest.mark.asvs(37)
+@pytest.mark.standard("ASVS 14.3.1")
 @pytest.mark.parametrize("path", ["logout", "logout/all"])
 def test_nothing_is_told_to_be_cleared_without_https(phone, settings, path):
     settings.ACCOUNTS = CLEARED
@@ -956,7 +955,7 @@ def test_nothing_is_told_to_be_cleared_without_https(phone, settings, path):
     assert "Clear-Site-Data" not in answer
 
 
-@pytest.mark.asvs(37)
+@pytest.mark.standard("ASVS 14.3.1")
 def test_nothing_is_told_to_be_cleared_where_this_login_goes_on(clients, phone, settings):
     settings.ACCOUNTS = CLEARED
     other = clients.phone(phone.wire).log_in()
@@ -974,7 +973,7 @@ def test_nothing_is_told_to_be_cleared_where_this_login_goes_on(clients, phone, 
     assert phone.is_in
 
 
-@pytest.mark.asvs(37)
+@pytest.mark.standard("ASVS 14.3.1")
 @pytest.mark.parametrize("path", ["logout", "logout/all"])
 def test_a_failing_logout_tells_nothing_to_be_cleared(phone, settings, path):
     settings.ACCOUNTS = CLEARED
@@ -985,7 +984,7 @@ def test_a_failing_logout_tells_nothing_to_be_cleared(phone, settings, path):
     assert "Clear-Site-Data" not in answer
 
 
-@pytest.mark.asvs(38)
+@pytest.mark.standard("ASVS 14.3.2")
 @pytest.mark.usefixtures("limiter")
 def test_logout_answers_are_never_stored(phone):
     answers = [
@@ -1014,7 +1013,7 @@ def test_logout_answers_are_never_stored(phone):
         assert "no-store" in re.split(r",\s*", answer.headers["Cache-Control"])
 
 
-@pytest.mark.asvs(39)
+@pytest.mark.standard("ASVS 14.2.1")
 def test_a_token_or_password_in_a_url_is_worth_nothing(phone):
     login = {"grant_type": "password", "username": "ana", "password": PASSWORD}
     renewal = {"grant_type": "refresh_token", "refresh_token": phone.refresh}
@@ -1031,7 +1030,7 @@ def test_a_token_or_password_in_a_url_is_worth_nothing(phone):
     assert phone.is_in
 
 
-@pytest.mark.asvs(39)
+@pytest.mark.standard("ASVS 14.2.1")
 def test_a_token_in_the_url_of_a_logout_names_no_login(clients, phone):
     tablet = clients.phone(phone.wire).log_in()
 
@@ -1048,7 +1047,7 @@ def test_a_token_in_the_url_of_a_logout_names_no_login(clients, phone):
 
 
 @BOTH
-@pytest.mark.asvs(39)
+@pytest.mark.standard("ASVS 14.2.1")
 def test_no_answer_puts_a_token_into_a_url(phone):
     answers = [phone.user(), phone.reauthenticate(), phone.renew(), phone.log_out()]
 
@@ -1091,7 +1090,7 @@ def named_phone(clients, ana):
     return phone
 
 
-@pytest.mark.asvs(40)
+@pytest.mark.standard("ASVS 16.2.1", "ASVS 16.2.2", "ASVS 16.3.1")
 def test_success_is_logged_with_when_where_who_and_what(named_phone, ana, log):
     since = datetime.now(UTC)
     named_phone.log_in()
@@ -1113,7 +1112,7 @@ def test_success_is_logged_with_when_where_who_and_what(named_phone, ana, log):
         assert (entry["user"], entry["session"]) == (str(ana.pk), sid)
 
 
-@pytest.mark.asvs(40)
+@pytest.mark.standard("ASVS 16.2.1", "ASVS 16.2.2", "ASVS 16.3.1")
 def test_failure_is_logged_with_when_where_who_and_what(named_phone, ana, log):
     named_phone.log_in()
     access = named_phone.access
@@ -1160,7 +1159,7 @@ FAILING = {
 }
 
 
-@pytest.mark.asvs(40)
+@pytest.mark.standard("ASVS 16.2.1", "ASVS 16.2.2", "ASVS 16.3.1")
 @pytest.mark.parametrize("what", FAILING)
 def test_a_failure_of_the_storage_is_logged_as_a_failure(phone, log, what):
     log.records.clear()
@@ -1173,7 +1172,7 @@ def test_a_failure_of_the_storage_is_logged_as_a_failure(phone, log, what):
     assert (entry["result"], entry["status"], entry["reason"]) == ("failure", 500, "error")
 
 
-@pytest.mark.asvs(40)
+@pytest.mark.standard("ASVS 16.2.1", "ASVS 16.2.2", "ASVS 16.3.1")
 def test_a_browsers_log_in_is_logged(clients, ana, log):
     clients.browser().log_in()
 
@@ -1183,7 +1182,7 @@ def test_a_browsers_log_in_is_logged(clients, ana, log):
     assert entry["source_ip"] == "127.0.0.1"
 
 
-@pytest.mark.asvs(40)
+@pytest.mark.standard("ASVS 16.2.1", "ASVS 16.2.2", "ASVS 16.3.1")
 def test_a_browsers_failed_log_in_is_logged(clients, ana, log):
     answer = clients.browser().submit_log_in("ana", "wrong")
     assert answer.status_code == 200
@@ -1194,7 +1193,7 @@ def test_a_browsers_failed_log_in_is_logged(clients, ana, log):
     assert entry["source_ip"] == "127.0.0.1"
 
 
-@pytest.mark.asvs(40, 44)
+@pytest.mark.standard("ASVS 16.2.1", "ASVS 16.2.2", "ASVS 16.3.1", "OWASP Logging Vocabulary")
 def test_a_browsers_logout_is_logged(clients, ana, log):
     browser = clients.browser().log_in()
     token = re.search(
@@ -1263,7 +1262,7 @@ def assert_unreadable(secrets, text):
             assert secret.rpartition(".")[2] not in text
 
 
-@pytest.mark.asvs(41)
+@pytest.mark.standard("ASVS 16.2.5")
 def test_no_log_at_any_level_holds_a_token_a_password_or_a_session_key(
     clients, ana, everything_logged
 ):
@@ -1275,7 +1274,7 @@ def test_no_log_at_any_level_holds_a_token_a_password_or_a_session_key(
     assert_unreadable(secrets, text)
 
 
-@pytest.mark.asvs(41)
+@pytest.mark.standard("ASVS 16.2.5")
 def test_no_logged_sql_statement_holds_a_token_a_password_or_a_session_key(
     clients, ana, everything_logged, settings
 ):
@@ -1289,7 +1288,7 @@ def test_no_logged_sql_statement_holds_a_token_a_password_or_a_session_key(
     assert_unreadable(secrets, text)
 
 
-@pytest.mark.asvs(41)
+@pytest.mark.standard("ASVS 16.2.5")
 def test_no_log_of_a_failure_holds_a_token_a_password_or_a_session_key(
     clients, ana, everything_logged
 ):
@@ -1315,7 +1314,7 @@ def send_raw(server, head):
 FORGED = '{"event": "authn_login_success", "user": "admin"}'
 
 
-@pytest.mark.asvs(42)
+@pytest.mark.standard("ASVS 16.4.1")
 def test_line_breaks_in_a_user_agent_forge_no_entry(clients, phone, log, everything_logged):
     phone.log_out()
     log.records.clear()
@@ -1340,7 +1339,7 @@ def test_line_breaks_in_a_user_agent_forge_no_entry(clients, phone, log, everyth
     assert FORGED not in entry["request_id"]
 
 
-@pytest.mark.asvs(42)
+@pytest.mark.standard("ASVS 16.4.1")
 @pytest.mark.parametrize("line_break", ["\r\n", "\n", "\r", "\x85", "\u2028", "\x1b[2K"])
 def test_control_characters_in_a_user_agent_forge_no_entry(clients, ana, log, line_break):
     phone = clients.phone()
@@ -1362,7 +1361,7 @@ def test_control_characters_in_a_user_agent_forge_no_entry(clients, ana, log, li
         assert not re.search(r"[\x00-\x1f\x7f-\x9f]", event.user_agent)
 
 
-@pytest.mark.asvs(42)
+@pytest.mark.standard("ASVS 16.4.1")
 @pytest.mark.urls("tests.test_conformance")
 @pytest.mark.parametrize("line_break", ["%0d%0a", "%0a", "%C2%85", "%E2%80%A8", "%1b%5b2K", "%00"])
 def test_line_breaks_in_a_path_forge_no_entry(phone, log, everything_logged, line_break):
@@ -1436,7 +1435,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.asvs(43)
+@pytest.mark.standard("ASVS 16.4.2")
 @pytest.mark.parametrize("how", CHANGES)
 def test_an_entry_of_the_record_cannot_be_changed_or_deleted(event, how):
     before = LogoutEvent.objects.values().get()
@@ -1447,7 +1446,7 @@ def test_an_entry_of_the_record_cannot_be_changed_or_deleted(event, how):
     assert LogoutEvent.objects.values().get() == before
 
 
-@pytest.mark.asvs(43)
+@pytest.mark.standard("ASVS 16.4.2")
 def test_an_entry_of_the_record_outlives_its_user(event, ana):
     before, key = LogoutEvent.objects.values().get(), ana.pk
 
@@ -1457,7 +1456,7 @@ def test_an_entry_of_the_record_outlives_its_user(event, ana):
     assert (before["user_id"], before["username"]) == (key, "ana")
 
 
-@pytest.mark.asvs(44)
+@pytest.mark.standard("OWASP Logging Vocabulary")
 def test_a_logout_is_logged_as_session_logout_and_token_revoked(phone, log):
     phone.log_out()
 
@@ -1466,7 +1465,7 @@ def test_a_logout_is_logged_as_session_logout_and_token_revoked(phone, log):
         assert (level, entry["level"], entry["result"]) == ("INFO", "INFO", "success")
 
 
-@pytest.mark.asvs(44)
+@pytest.mark.standard("OWASP Logging Vocabulary")
 def test_a_logout_that_revokes_nothing_is_not_logged_as_a_revocation(phone, log):
     phone.log_out()
     log.records.clear()
@@ -1490,7 +1489,7 @@ EXPIRED = {
 }
 
 
-@pytest.mark.asvs(44)
+@pytest.mark.standard("OWASP Logging Vocabulary")
 @pytest.mark.parametrize("case", EXPIRED)
 def test_an_expired_login_is_logged_as_session_expired(phone, log, case):
     log.records.clear()
@@ -1502,7 +1501,7 @@ def test_an_expired_login_is_logged_as_session_expired(phone, log, case):
     assert len(log.records) == 1
 
 
-@pytest.mark.asvs(44)
+@pytest.mark.standard("OWASP Logging Vocabulary")
 def test_a_rotated_refresh_token_that_comes_back_is_logged_as_token_reuse(
     phone, ana, log, after_grace
 ):
@@ -1529,7 +1528,7 @@ AFTER_THE_END = {
 }
 
 
-@pytest.mark.asvs(44)
+@pytest.mark.standard("OWASP Logging Vocabulary")
 @pytest.mark.parametrize("case", AFTER_THE_END)
 def test_use_of_an_ended_login_is_logged_as_session_use_after_expire(phone, ana, log, case):
     phone.log_out()
@@ -1543,7 +1542,7 @@ def test_use_of_an_ended_login_is_logged_as_session_use_after_expire(phone, ana,
     assert entry["session"] == str(AccessToken(phone.access).sid)
 
 
-@pytest.mark.asvs(44)
+@pytest.mark.standard("OWASP Logging Vocabulary")
 def test_a_refused_flood_is_logged_as_such(phone, limiter, log):
     for _ in range(21):
         phone.log_out()
@@ -1552,7 +1551,7 @@ def test_a_refused_flood_is_logged_as_such(phone, limiter, log):
     assert (entry["action"], entry["result"], entry["status"]) == ("logout", "failure", 429)
 
 
-@pytest.mark.asvs(45)
+@pytest.mark.standard("OWASP Logging Cheat Sheet")
 def test_an_entry_says_what_was_done_to_what_how_it_ended_and_why(clients, ana, log):
     statuses = set()
     ids = []
@@ -1597,7 +1596,7 @@ def test_an_entry_says_what_was_done_to_what_how_it_ended_and_why(clients, ana, 
     assert LogoutEvent.objects.get().request_id in ids
 
 
-@pytest.mark.asvs(45)
+@pytest.mark.standard("OWASP Logging Cheat Sheet")
 def test_a_request_without_an_id_gets_one(phone, log):
     phone.log_out()
     phone.log_out()

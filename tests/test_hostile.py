@@ -584,7 +584,7 @@ def test_json_is_utf_8_whatever_the_header_says(wire, login):
         "application/json; charset=utf-7",
         "application/json; charset=hex",
         "application/json; charset=utf-16",
-        "application/json; charset=" + "a" * 10_000,
+        "application/json; charset=" + "a" * 8_000,
         'application/json; charset="',
         "application/json;;;=",
         "APPLICATION/JSON",
@@ -616,7 +616,7 @@ def test_another_media_type_is_refused(wire, login):
         ";",
         "\xff",
         "*/*",
-        "a" * 100_000,
+        "a" * 8_000,  # a server takes no longer header
     ):
         for endpoint in POSTS:
             for body in (part, b"{}"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
 from django.db import connection
 
-from tests.documents import ROOT
-from tests.host import Host
+from tests.documents import ROOT, blocks, code, commands, run
+from tests.host import Host, log_in_and_out
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db]
 
@@ -302,3 +303,85 @@ def test_an_app_of_the_host_that_is_called_accounts_keeps_its_names_and_leaves_u
         },
     )
     adopted.manage("shell", "--verbosity", "0", "--command", SHOP_LIVE)
+
+
+OWN = "docs/how-to/accounts-app.md"
+OWN_FILES = {
+    "accounts/__init__.py": "",
+    "accounts/apps.py": """
+from django.apps import AppConfig
+
+class AccountsConfig(AppConfig):
+    name = "accounts"
+""",
+    "accounts/models.py": """
+from django.contrib.auth.models import AbstractUser
+
+class User(AbstractUser):
+    pass
+""",
+    "accounts/admin.py": """
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+
+from accounts.models import User
+
+admin.site.register(User, UserAdmin)
+""",
+    "accounts/migrations/__init__.py": "",
+}
+
+
+class Shop(Host):
+    """A project with a package \"accounts\" of its own beside manage.py."""
+
+    name = "shop"
+
+    def adopt(self, folder, **more):
+        """Adopt once the package is out of the way."""
+        if more:
+            super().adopt(folder, **more)
+            return
+        for path, text in OWN_FILES.items():
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        with (folder / "shop" / "settings.py").open("a") as file:
+            file.write(
+                "\nINSTALLED_APPS.insert(0, 'accounts')\nAUTH_USER_MODEL = 'accounts.User'\n"
+            )
+
+
+def test_a_package_that_is_called_accounts_moves_and_keeps_its_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    shop = Shop(tmp_path, sys.executable)
+    shop.manage("makemigrations", "accounts")
+    shop.set_up()
+    urls, settings = (tmp_path / "shop" / f"{name}.py" for name in ("urls", "settings"))
+
+    # Before: ours cannot be imported, as the page says.
+    [error] = [block.text for block in blocks(OWN) if block.text.startswith("ModuleNotFound")]
+    stock = urls.read_text()
+    urls.write_text(stock + "from accounts.api.urls import drf\n")
+    with pytest.raises(AssertionError, match=error.strip()):
+        shop.manage("check")
+    urls.write_text(stock)
+
+    # The page's lines.
+    [move] = code(OWN, "sh")
+    subprocess.run(["bash", "-ec", move], cwd=tmp_path, check=True)
+    config, installed = code(OWN, "python")
+    apps = "from django.apps import AppConfig\n\n\n" + config
+    (tmp_path / "shop" / "accounts" / "apps.py").write_text(apps)
+    before = settings.read_text().replace("INSTALLED_APPS.insert(0, 'accounts')", "")
+    [own, _] = run(installed).INSTALLED_APPS
+    settings.write_text(before + f"INSTALLED_APPS.insert(0, {own!r})\n")
+    [(words, answer)] = commands(OWN)
+    assert shop.manage(*words[2:]).strip() == answer
+
+    # Then adopt: it is the same user as before.
+    shop.adopt(tmp_path, settings="\n")
+    shop.manage("migrate", "--verbosity", "0")
+    assert "no issues" in shop.manage("check", "--fail-level", "WARNING")
+    with shop.served() as url:
+        log_in_and_out(f"{url}/api/v1/auth", username="ana")

@@ -16,6 +16,7 @@ from accounts.api.serializers import TokenRefreshSerializer
 from accounts.clients import ClientInfo
 from accounts.models import LogoutEvent, Session
 from accounts.tokens import decode_access, decode_refresh
+from tests.documents import code, run
 from tests.http import PASSWORD
 
 OLD = token_backend.signing_key
@@ -80,6 +81,15 @@ def test_a_new_key_logs_nobody_out(sign_with, is_in, refresh, raw):
     assert is_in(answer.json()["access_token"])
     assert is_in(access)
     assert not LogoutEvent.objects.exists()
+
+
+def test_the_second_step_of_the_page_logs_nobody_out(sign_with, is_in, raw):
+    [step] = code("docs/how-to/keys.md", "python")
+    deployed = run(step, SIMPLE_JWT={}, ACCOUNTS={}, OLD_KEY=OLD, NEW_KEY=NEW)
+
+    sign_with(deployed.SIMPLE_JWT["SIGNING_KEY"], *deployed.ACCOUNTS["SIGNING_KEY_FALLBACKS"])
+
+    assert is_in(raw[0])
 
 
 def test_each_process_accepts_what_another_one_signs_with_the_next_key(sign_with, user, device):

@@ -274,19 +274,12 @@ def test_what_is_no_live_token_is_inactive_and_nothing_else_is_told(phone, order
 @pytest.mark.parametrize("how", ["logout", "deactivation"])
 def test_a_token_of_an_ended_login_is_inactive(user, phone, orders, how):
     if how == "logout":
-        post("logout", bearer(phone.access), scope="session")
-        services.log_out(proof=phone.access, scope=services.Scope.SESSION, client=services_client())
+        post("revoke", bearer(phone.access), token=phone.access)
     else:
         user.is_active = False
         user.save()
 
     assert post("introspect", orders, token=phone.access).json() == INACTIVE
-
-
-def services_client():
-    from accounts.clients import ClientInfo
-
-    return ClientInfo()
 
 
 def test_an_introspection_is_a_use_of_the_login(phone, orders, settings):

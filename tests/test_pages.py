@@ -121,7 +121,7 @@ def test_a_right_password_leads_to_the_devices(user):
     assert browser.is_in
 
 
-@pytest.mark.asvs(7)
+@pytest.mark.standard("ASVS 7.2.4")
 def test_a_login_gets_a_key_of_its_own(user):
     browser = Browser()
     anonymous = browser.session
@@ -227,13 +227,13 @@ def test_who_is_not_logged_in_is_asked_to(page):
     assert Browser().get(page).url == f"{LOGIN}?next={page}"
 
 
-@pytest.mark.asvs(6)
 def test_the_root_of_the_pages_leads_to_the_devices_and_who_is_not_logged_in_to_log_in(browser):
     assert browser.get("/account/", follow=True).redirect_chain == [(SESSIONS, 302)]
     anonymous = Browser().get("/account/", follow=True)
     assert anonymous.redirect_chain[-1][0] == f"{LOGIN}?next={SESSIONS}"
 
 
+@pytest.mark.standard("ASVS 7.5.2")
 def test_a_person_sees_every_login_of_theirs_this_one_first(browser, other, user, stranger):
     services.log_in(user=user, client=ClientInfo(ip_address="203.0.113.5", user_agent="okhttp/4.1"))
     services.log_in(user=stranger, client=ClientInfo(user_agent="Strange/1"))
@@ -320,7 +320,7 @@ def test_no_page_shows_a_key(browser, other):
 # Ending one
 
 
-@pytest.mark.asvs(6)
+@pytest.mark.standard("ASVS 7.5.2")
 def test_one_login_is_ended_after_the_password(browser, other):
     third = browser.row.sid
     page = end_of(other)
@@ -341,7 +341,7 @@ def test_one_login_is_ended_after_the_password(browser, other):
     assert browser.row.sid == third
 
 
-@pytest.mark.asvs(7)
+@pytest.mark.standard("ASVS 7.2.4")
 @pytest.mark.parametrize("page", [OTHERS, REAUTHENTICATE])
 def test_a_right_password_gives_the_login_a_new_key_and_ends_the_old_one(browser, other, page):
     before, sid = browser.key, browser.row.sid
@@ -582,7 +582,7 @@ def test_a_host_says_where_a_logout_leads(browser, settings):
     assert browser.post(LOGOUT).url == "/admin/login/"
 
 
-@pytest.mark.asvs(37)
+@pytest.mark.standard("ASVS 14.3.1")
 @pytest.mark.parametrize("page", [LOGOUT, ALL, "this one"])
 def test_a_logout_over_https_clears_what_the_host_has_set(browser, settings, page):
     settings.ACCOUNTS = {"CLEAR_SITE_DATA": ["cookies", "storage"]}
@@ -591,14 +591,14 @@ def test_a_logout_over_https_clears_what_the_host_has_set(browser, settings, pag
     assert response.headers["Clear-Site-Data"] == '"cookies", "storage"'
 
 
-@pytest.mark.asvs(37)
+@pytest.mark.standard("ASVS 14.3.1")
 @pytest.mark.parametrize(("kinds", "secure"), [([], True), (["cookies"], False)])
 def test_nothing_is_cleared_where_it_is_not_set_or_not_over_https(browser, settings, kinds, secure):
     settings.ACCOUNTS = {"CLEAR_SITE_DATA": kinds}
     assert "Clear-Site-Data" not in browser.post(LOGOUT, secure=secure).headers
 
 
-@pytest.mark.asvs(37)
+@pytest.mark.standard("ASVS 14.3.1")
 def test_ending_another_login_clears_nothing_here(browser, other, settings):
     settings.ACCOUNTS = {"CLEAR_SITE_DATA": ["cookies"]}
     response = browser.post(OTHERS, {"password": PASSWORD}, secure=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-from itertools import pairwise
+from importlib import import_module
 from pkgutil import resolve_name
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -18,8 +18,8 @@ from accounts import authentication, checks, conf
 from accounts.api import contracts
 from accounts.models import LogoutEvent, Session
 from accounts.permissions import RecentlyAuthenticated
-from tests.documents import DOCS, PAGES, ROOT
-from tests.http import PASSWORD
+from tests.documents import DOCS, PAGES, ROOT, commands
+from tests.http import PASSWORD, curl
 
 README = (ROOT / "README.md").read_text()
 EVERYTHING = "\n".join(path.read_text() for path in PAGES)
@@ -111,24 +111,44 @@ def test_each_name_that_is_mentioned_can_be_imported(name):
     assert resolve_name(f"accounts.{name.rstrip('.')}")
 
 
-# "Log out": each request and the answer beside it.
+# The table of standards
 
 
-def curl(words: list[str], values: dict[str, str]) -> tuple[int, dict[str, str] | None]:
-    """Send what a line of the README sends."""
-    text = [re.sub(r"\$(\w+)", lambda name: values[name[1]], word) for word in words]
-    [path] = [word for word in text if word.startswith("/")]
-    options = dict(pairwise(text))
-    method = options.get("-X", "POST" if "--json" in options else "GET")
-    headers = dict([options["-H"].split(": ")]) if "-H" in options else {}
-    answer = Client().generic(
-        method,
-        path,
-        options.get("--json", ""),
-        content_type="application/json",
-        headers=headers,
+def requirements() -> list[tuple[set[str], set[str]]]:
+    """Return each row: the sections that it is about, and the tests that show it."""
+    rows = re.findall(
+        r"^\| ([^|]+) \|.*\| ([^|]+) \|$", page("explanation/standards"), re.MULTILINE
     )
-    return answer.status_code, answer.json() if answer.content else None
+    return [
+        (set(sections.split(", ")), set(re.findall(r"`(\w+)`", tests)))
+        for sections, tests in rows
+        if "`" in tests
+    ]
+
+
+def standards_of_the_tests() -> dict[str, set[str]]:
+    """Return each test that says which sections of standards it shows."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "tests").glob("test_*.py")):
+        if "pytest.mark.standard(" in path.read_text():
+            for name, test in vars(import_module(f"tests.{path.stem}")).items():
+                for mark in getattr(test, "pytestmark", []):
+                    if mark.name == "standard":
+                        found.setdefault(name, set()).update(mark.args)
+    return found
+
+
+def test_each_row_of_the_standards_names_tests_that_name_it_too():
+    tests = standards_of_the_tests()
+    rows = requirements()
+    for sections, shown_by in rows:
+        assert shown_by
+        for name in shown_by:
+            assert sections <= tests.get(name, set()), name
+    assert set.union(*tests.values()) == set.union(*(sections for sections, _ in rows))
+
+
+# "Log out": each request and the answer beside it.
 
 
 def ask_for_tokens(**body: str) -> HttpResponse:
@@ -144,14 +164,13 @@ def can_refresh(tokens: dict[str, str]) -> bool:
     return answer.status_code == 200
 
 
-EXAMPLES = re.findall(r"^\$ (curl \$API/(?:logout|sessions).*)\n(\{.*)?", README, re.MULTILINE)
+TOLD = commands("README.md", "Log out")
+LOGOUTS = [call for call in TOLD if re.search("/(logout|sessions)", " ".join(call[0]))]
 
 
 @pytest.mark.parametrize(
     ("example", "left"),
-    list(
-        zip(EXAMPLES, ["other, third", "this, third", "this, third", "this", "", ""], strict=True)
-    ),
+    list(zip(LOGOUTS, ["other, third", "this, third", "this, third", "this", "", ""], strict=True)),
     ids=["session", "token", "sid", "others", "refresh_tokens", "global"],
 )
 def test_a_logout_of_the_readme_answers_and_ends_what_it_says(user, example, left):
@@ -164,9 +183,23 @@ def test_a_logout_of_the_readme_answers_and_ends_what_it_says(user, example, lef
         "OTHER": logins["other"]["refresh_token"],
         "SID": str(rows["other"].sid),
     }
-    status, body = curl(shlex.split(command)[1:], values)
+    got = curl(command, **values)
     if answer:
-        assert (status, body | {"timestamp": ""}) == (200, json.loads(answer) | {"timestamp": ""})
+        assert got.status_code == 200
+        assert got.json() | {"timestamp": ""} == json.loads(answer) | {"timestamp": ""}
     else:
-        assert (status, body) == (204, None)
+        assert (got.status_code, got.content) == (204, b"")
     assert ", ".join(filter(lambda name: can_refresh(logins[name]), logins)) == left
+
+
+def test_the_login_of_the_readme_logs_in_and_is_refused_after_its_logout(db):
+    get_user_model().objects.create_user("test", "test@example.com", "password123")
+    values = {"API": "/api/auth"}
+    said = []
+    for command, answer in TOLD[1:4]:
+        got = curl(command, **values).json()
+        values.setdefault("TOKEN", got.get("access_token", ""))
+        varying = {"access_token", "refresh_token", "timestamp"} & got.keys()
+        said.append(got | dict.fromkeys(varying, "…"))
+        assert said[-1] == json.loads(answer) | dict.fromkeys(varying, "…")
+    assert len(said) == 3

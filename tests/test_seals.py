@@ -227,7 +227,7 @@ ATTEMPTS = {
 }
 
 
-@pytest.mark.asvs(43)
+@pytest.mark.standard("ASVS 16.4.2")
 @pytest.mark.postgresql
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_the_database_refuses_to_change_an_entry(entries, attempt):
@@ -293,7 +293,7 @@ FORGED = {
 }
 
 
-@pytest.mark.asvs(43)
+@pytest.mark.standard("ASVS 16.4.2")
 @pytest.mark.postgresql
 @pytest.mark.parametrize("forged", FORGED)
 def test_the_database_refuses_an_entry_that_is_not_of_now(entries, forged):

@@ -6,6 +6,7 @@ import logging
 from datetime import timedelta
 from email.message import EmailMessage
 
+import django
 import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
@@ -297,7 +298,8 @@ FAILING = {
 @pytest.fixture
 def reports(settings, mailoutbox):
     """Send the administrators a report of every error, with all that Django puts into one."""
-    settings.ADMINS = [("Root", "root@example.com")]
+    root = "root@example.com"
+    settings.ADMINS = [("Root", root) if django.VERSION < (6,) else root]
     handler = AdminEmailHandler(include_html=True)
     handler.setLevel(logging.ERROR)
     logger = logging.getLogger("django.request")

@@ -517,4 +517,6 @@ def test_ending_all_logins_in_the_admin_is_the_same_for_1_and_for_10_000(
     request.getfixturevalue("crowd")
     many = act(MANY + (not step))
 
-    assert len(one) == len(many) == number, "\n".join(one)
+    # Django 6.1 inserts a few thousand at a time where the server binds parameters.
+    batches = sum(text.startswith('INSERT INTO "drf_logout_logoutevent"') for text in many)
+    assert len(one) == len(many) - max(batches - 1, 0) == number, "\n".join(one)

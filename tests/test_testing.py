@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pkgutil import resolve_name
+
 import pytest
 from django.test import TestCase
 from django.urls import include, path
@@ -13,8 +15,9 @@ from rest_framework_simplejwt.tokens import AccessToken as SimpleJWTAccessToken
 from accounts.api.urls import drf
 from accounts.models import Session
 from accounts.permissions import RecentlyAuthenticated
-from accounts.testing import LoginClient, LoginMixin
+from accounts.testing import LoginClient
 from accounts.testing import login_client as login_client  # noqa: PLC0414 # a fixture
+from tests.documents import code, run
 
 from .conftest import PASSWORD
 
@@ -30,7 +33,18 @@ class RecentView(APIView):
         return Response()
 
 
-urlpatterns = [path("", include(drf)), path("recent", RecentView.as_view())]
+class OrdersView(APIView):
+    """A view of the host that asks for a login."""
+
+    def get(self, request):
+        return Response(status=200 if request.user.is_authenticated else 401)
+
+
+urlpatterns = [
+    path("", include(drf)),
+    path("recent", RecentView.as_view()),
+    path("orders", OrdersView.as_view()),
+]
 
 REFUSED = (401, {"detail": "Token not provided or invalid", "code": "not_authenticated"})
 ROUTES = [
@@ -110,14 +124,30 @@ def test_a_log_in_returns_the_tokens(login_client, user):
     assert login_client.post("/token", grant, format="json").status_code == 200
 
 
-class HostTest(LoginMixin, TestCase):
-    """A test case of a host."""
+# The tests of the page: pytest collects and runs them here, as in a host
+
+ON_THE_PAGE, CONFTEST, BY_FIXTURE = code("docs/how-to/tests.md", "python")
+
+
+@pytest.fixture
+def customer(user):
+    return user
+
+
+class CustomerTestCase(TestCase):
+    """What the tests of a host begin with."""
 
     @pytest.fixture(autouse=True)
-    def _user(self, user):
-        self.user = user
+    def _customer(self, customer):
+        self.customer = customer
 
-    def test_its_client_logs_in(self):
-        self.client.log_in(self.user)
 
-        self.assertEqual(self.client.get("/user").status_code, 200)  # noqa: PT009 # as hosts do
+OrdersTest = run(ON_THE_PAGE, TestCase=CustomerTestCase, __name__=__name__).OrdersTest
+del CustomerTestCase  # which has no test of its own
+
+globals().update(vars(run(BY_FIXTURE, __name__=__name__)))
+
+
+def test_the_plugin_of_the_page_has_the_fixture():
+    [plugin] = run(CONFTEST).pytest_plugins
+    assert resolve_name(plugin).login_client is login_client

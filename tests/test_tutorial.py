@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -12,21 +11,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.documents import ROOT, code
+from tests.documents import ROOT, code, commands
 from tests.host import PATIENCE, Host
 
 TUTORIAL = "docs/tutorial.md"
 SERVER = "http://127.0.0.1:8000"
 # What is another each time: ids, moments, and the tokens that the page cuts short.
 VARYING = r'[0-9a-f]{8}-[-0-9a-f]{27}|\d{4}-\d\d-\d\dT[\d:]{8}Z|eyJ[^"]+'
-
-
-def commands(word: str) -> list[tuple[list[str], str]]:
-    """Return each command with this word in it, and the answer that stands below it."""
-    parts = re.split(r"^\$ ", "".join(code(TUTORIAL, "console")), flags=re.MULTILINE)
-    split = [part.partition("\n") for part in parts if part]
-    calls = [(shlex.split(command), answer.strip()) for command, _, answer in split]
-    return [(words, answer) for words, answer in calls if word in words]
 
 
 class Shop(Host):
@@ -64,13 +55,14 @@ def curl(server: str, words: list[str], values: dict[str, str]) -> str:
 
 
 def test_the_tutorial_answers_what_it_says(shop):
-    for words, answer in commands("manage.py"):
+    told = commands(TUTORIAL)
+    for words, answer in [(words, answer) for words, answer in told if "manage.py" in words]:
         before, arguments = words[: words.index("python")], words[words.index("manage.py") + 1 :]
         shop.environment |= dict(word.split("=") for word in before)
         if arguments != ["runserver"]:
             assert shop.manage(*arguments).strip() == answer, words
     values: dict[str, str] = {}
-    calls = commands("curl")
+    calls = [(words, answer) for words, answer in told if words[0] == "curl"]
     assert len(calls) == 6
     with shop.served() as server:
         for words, answer in calls:

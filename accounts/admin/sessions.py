@@ -169,9 +169,12 @@ class SessionAdmin(CheckedParameters, admin.ModelAdmin):  # type: ignore[type-ar
         parts = (self.owner(session), self.device(session), session.ip_address, seen)
         return " · ".join(filter(None, parts))
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:  # Any: as Django has it
+    def get_actions(
+        self, request: HttpRequest, action_location: Any = None
+    ) -> dict[str, Any]:  # Any: as Django has it, from 6.1 on with a location
         """Offer no deletion, which would pass the services by."""
-        actions = super().get_actions(request)
+        where = {"action_location": action_location} if action_location else {}
+        actions = super().get_actions(request, **where)
         actions.pop("delete_selected", None)
         return actions
 

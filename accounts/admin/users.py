@@ -32,14 +32,17 @@ class EndLoginsMixin(CheckedParameters):
     their live logins.
     """
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:  # Any: as Django has it
+    def get_actions(
+        self, request: HttpRequest, action_location: Any = None
+    ) -> dict[str, Any]:  # Any: as Django has it, from 6.1 on with a location
         """Offer them beside the host's own, whatever it sets ``actions`` to."""
-        actions = super().get_actions(request)
+        where = {"action_location": action_location} if action_location else {}
+        actions = super().get_actions(request, **where)
         if IS_POPUP_VAR in request.GET or not self.has_change_permission(request):
             return actions
-        return actions | {
-            name: self.get_action(name) for name in ("log_out_everywhere", "secure_accounts")
-        }
+        ours = ("log_out_everywhere", "secure_accounts")
+        offered = {name: self.get_action(name, **where) for name in ours}
+        return actions | {name: action for name, action in offered.items() if action}
 
     @admin.action(description=_("Log out everywhere"))
     def log_out_everywhere(

@@ -224,9 +224,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "logout events",
                 "indexes": [
                     accounts.models.indexes.TimeIndex(
-                        autosummarize=True,
-                        fields=["occurred_at"],
-                        name="drf_logout_event_occurred_at",
+                        fields=["occurred_at"], name="drf_logout_event_occurred_at"
                     ),
                     models.Index(
                         fields=["username"],

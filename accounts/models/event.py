@@ -117,9 +117,7 @@ class LogoutEvent(models.Model):
         # ``ip_address`` have theirs for the admin's search.
         indexes = [
             # A period: of the chart, of the admin's list, and what is too old to be kept.
-            TimeIndex(
-                fields=["occurred_at"], autosummarize=True, name="drf_logout_event_occurred_at"
-            ),
+            TimeIndex(fields=["occurred_at"], name="drf_logout_event_occurred_at"),
             # The beginning of a name: the admin's search.
             models.Index(
                 fields=["username"], opclasses=["varchar_pattern_ops"], name="drf_logout_event_user"

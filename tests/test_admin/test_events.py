@@ -42,7 +42,7 @@ def periods(admin_client):
     def read(**query):
         answer = admin_client.get(LIST, query)
         assert answer.status_code == 200
-        _, _, block = answer.content.decode().partition('class="toplinks">')
+        _, _, block = answer.content.decode().partition('class="toplinks"')
         return re.findall(r"<a [^>]*>([^<]*)</a>", block.partition("</nav>")[0])
 
     return read

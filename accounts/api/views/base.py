@@ -56,10 +56,12 @@ class JSONOnly(BaseContentNegotiation):
 PROBLEM: Final = "application/problem+json"
 
 
-def wants_problem(request: HttpRequest | Request) -> bool:
+def wants_problem(request: HttpRequest) -> bool:
     """Whether a client names the media type of RFC 9457 among those that it accepts."""
-    types: Any = request.accepted_types
-    return any(str(kind).partition(";")[0] == PROBLEM and kind.quality for kind in types)
+    accepted = [
+        (f"{kind.main_type}/{kind.sub_type}", kind.quality) for kind in request.accepted_types
+    ]
+    return any(name == PROBLEM and quality for name, quality in accepted)
 
 
 def problem(status: int, message: contracts.Text) -> contracts.Body:
@@ -69,11 +71,15 @@ def problem(status: int, message: contracts.Text) -> contracts.Body:
 
 
 class Refused(APIException):
-    """A refusal in words of ours, which the contract's error repeats."""
+    """A refusal in words of ours, which the contract's error repeats: 400 unless told otherwise."""
 
-    def __init__(self, status_code: int, message: contracts.Text, code: str) -> None:
-        super().__init__(str(message), code)
-        self.status_code = status_code
+    status_code = 400
+
+    def __init__(
+        self, message: contracts.Text | None = None, code: str | None = None, *, status: int = 400
+    ) -> None:
+        super().__init__(None if message is None else str(message), code)
+        self.status_code = status
 
 
 class ContractView(APIView):
@@ -95,6 +101,7 @@ class ContractView(APIView):
     versioning_class = None
 
     client: ClientInfo
+    wants_problem = False
     reason: str
     """Why the answer is what it is, for the security log."""
 
@@ -112,6 +119,7 @@ class ContractView(APIView):
         audit.take_over(request)
         self.client = ClientInfo.from_request(request)
         self.reason = ""
+        self.wants_problem = wants_problem(request)
         language = self.contract.negotiate(request.headers.get("Accept-Language", ""))
         with translation.override(language):
             response = super().dispatch(request, *args, **kwargs)
@@ -124,12 +132,7 @@ class ContractView(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         """Turn any exception into the contract's error."""
-        if isinstance(exc, TokenError):
-            exc = InvalidToken(exc)
-        elif isinstance(exc, ReauthenticationRequired):
-            exc = Refused(403, RecentlyAuthenticated.message, RecentlyAuthenticated.code)
-        elif isinstance(exc, (BadRequest, SuspiciousOperation)):
-            exc = ParseError()
+        exc = self.as_http(exc)
         if isinstance(exc, APIException):
             response = super().handle_exception(exc)
             self.reason = self.reason or _reason(exc)
@@ -147,9 +150,19 @@ class ContractView(APIView):
                 exception=exc,
             )
         response.data = self.error_body(exc, response.status_code)
-        if wants_problem(self.request):
+        if self.wants_problem:
             response.content_type = PROBLEM
         return response
+
+    def as_http(self, exc: Exception) -> Exception:
+        """Return the refusal that an exception is to the client; what is none, as it is."""
+        if isinstance(exc, TokenError):
+            return InvalidToken(exc)
+        if isinstance(exc, ReauthenticationRequired):
+            return Refused(RecentlyAuthenticated.message, RecentlyAuthenticated.code, status=403)
+        if isinstance(exc, (BadRequest, SuspiciousOperation)):
+            return ParseError()
+        return exc
 
     def error_body(self, exc: Exception, status: int) -> contracts.Body:
         """Return the contract's error, in words of ours: DRF's may repeat what was sent."""
@@ -162,7 +175,7 @@ class ContractView(APIView):
 
     def error(self, status: int, message: contracts.Text, code: str) -> contracts.Body:
         """Return the contract's error, or the problem that the client asks for."""
-        if wants_problem(self.request):
+        if self.wants_problem:
             return {**problem(status, message), "code": code}
         return self.contract.error(status, message, code)
 
@@ -203,6 +216,13 @@ class OAuthError(APIException):
     status_code = 400
 
 
+class Malformed(OAuthError):
+    """What was sent is no request of ours."""
+
+    default_detail = "A parameter is missing, repeated or malformed"
+    default_code = "invalid_request"
+
+
 class InvalidClient(OAuthError):
     """A client that does not authenticate, or is not who it says to be."""
 
@@ -218,12 +238,12 @@ class OAuthView(ContractView):
     def error_body(self, exc: Exception, status: int) -> contracts.Body:
         """Return the error of RFC 6749 §5.2, where it has one."""
         if status == 400 and not isinstance(exc, OAuthError):
-            exc = OAuthError("A parameter is missing, repeated or malformed", "invalid_request")
+            exc = Malformed()
         if not isinstance(exc, OAuthError):
             return super().error_body(exc, status)
         text = str(exc.detail)
         body: contracts.Body = {"error": exc.get_codes(), "error_description": text}
-        return {**problem(status, text), **body} if wants_problem(self.request) else body
+        return {**problem(status, text), **body} if self.wants_problem else body
 
 
 class CookieView(ContractView):

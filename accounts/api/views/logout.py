@@ -39,6 +39,12 @@ def is_within_alone(request: Request, token: LoginToken) -> bool:
     return token.sid is not None and is_within(request, name="logout", key=key, rate=rate)
 
 
+class UnknownScope(Refused):
+    """The scope is none of this endpoint's."""
+
+    default_detail, default_code = contracts.UNKNOWN_SCOPE, "unknown_scope"
+
+
 class LogoutView(CookieView):
     """``POST logout``: end the login of the bearer, or of the token in the body."""
 
@@ -107,11 +113,11 @@ class LogoutView(CookieView):
         """Refuse, and count: the limit is the route's."""
         return super().http_method_not_allowed(request, *args, **kwargs)
 
-    def handle_exception(self, exc: Exception) -> Response:
+    def as_http(self, exc: Exception) -> Exception:
         """As everywhere, but for the status of an expired token."""
         if isinstance(exc, TokenExpired) and self.contract.expired_status != 401:
-            exc = Refused(self.contract.expired_status, EXPIRED, exc.code)
-        return super().handle_exception(exc)
+            return Refused(EXPIRED, exc.code, status=self.contract.expired_status)
+        return super().as_http(exc)
 
     def log_answer(self, status: int) -> None:
         """Log the logout and, beside it, the tokens that it revoked."""
@@ -164,7 +170,7 @@ class LogoutView(CookieView):
         except ValueError:
             scope = None
         if scope is None or scope is not (self.scope or scope):
-            raise Refused(400, contracts.UNKNOWN_SCOPE, "unknown_scope")
+            raise UnknownScope
         return scope
 
     def _named(self, request: Request, bearer: LoginToken) -> LoginToken | None:

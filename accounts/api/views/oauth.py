@@ -29,6 +29,34 @@ RETRY_AFTER: Final = 5
 """Seconds, where the storage is down."""
 
 
+class Unavailable(OAuthError):
+    """The storage is down (RFC 7009 §2.2.1)."""
+
+    status_code = 503
+    default_detail = "The storage is down; a token that was alive still is"
+    default_code = "temporarily_unavailable"
+
+
+class MayNot(OAuthError):
+    """A client asks for what it was not registered for."""
+
+    default_detail = "This client may not do that"
+    default_code = "unauthorized_client"
+
+
+class UnsupportedTokenType(OAuthError):
+    """A token is ours, and of a type that cannot be revoked."""
+
+    default_detail = "Only access and refresh tokens can be revoked"
+    default_code = "unsupported_token_type"
+
+
+class TwoWays(OAuthError):
+    """A client's secret comes along twice."""
+
+    default_detail, default_code = "A client authenticates in one way", "invalid_request"
+
+
 class ClientView(OAuthView):
     """An endpoint for registered clients."""
 
@@ -42,11 +70,10 @@ class ClientView(OAuthView):
         """As everywhere, but for 503 where the storage is down: the token still lives."""
         response = super().handle_exception(exc)
         if isinstance(exc, DatabaseError):
-            text = "The storage is down; a token that was alive still is"
-            down = OAuthError(text, "temporarily_unavailable")
-            response.status_code = 503
+            down = Unavailable()
+            response.status_code = down.status_code
             response.headers["Retry-After"] = str(RETRY_AFTER)
-            response.data = self.error_body(down, 503)
+            response.data = self.error_body(down, down.status_code)
         return response
 
     def authenticate_client(self, request: Request) -> Client | None:
@@ -81,11 +108,9 @@ class ClientView(OAuthView):
 
 
 class RevokeView(ClientView):
-    """``POST revoke``: end the login of a token (RFC 7009).
+    """``POST revoke``: end the login of a token (RFC 7009)."""
 
-    For a registered client, or for the token's own user, whose bearer comes along.
-    """
-
+    # For a registered client, or for the token's own user, whose bearer comes along.
     token: LoginToken | None = None
 
     def post(self, request: Request) -> Response:
@@ -94,12 +119,12 @@ class RevokeView(ClientView):
         if client is None and request.auth is None:
             raise InvalidClient
         if client is not None and not client.may_revoke:
-            raise OAuthError("This client may not revoke", "unauthorized_client")
+            raise MayNot
         raw = _presented(request)
         with suppress(TokenError):
             self.token = tokens.decode(raw)
         if self.token is None and tokens.is_of_another_type(raw):
-            raise OAuthError("Only access and refresh tokens are", "unsupported_token_type")
+            raise UnsupportedTokenType
         if client is None:
             return self._revoke_own(request)
         if self.token is not None:
@@ -150,11 +175,7 @@ class RevokeView(ClientView):
 
 
 class IntrospectView(ClientView):
-    """``POST introspect``: tell a registered client whether a token's login is alive (RFC 7662).
-
-    A refresh token is for the token endpoint alone: it is none to a client that does not hint at
-    it, lest a service take it for an access token.
-    """
+    """``POST introspect``: tell a registered client whether a token's login is alive (RFC 7662)."""
 
     authentication_classes = ()
 
@@ -164,8 +185,10 @@ class IntrospectView(ClientView):
         if client is None:
             raise InvalidClient
         if not client.may_introspect:
-            raise OAuthError("This client may not introspect", "unauthorized_client")
+            raise MayNot
         raw = _presented(request)
+        # A refresh token is for the token endpoint: whoever does not hint at one asks about what
+        # a bearer has sent, and could take it for an access token.
         is_refresh = _form(request).get("token_type_hint") == "refresh_token"
         try:
             token = tokens.decode(raw) if is_refresh else tokens.decode_access(raw)
@@ -174,7 +197,7 @@ class IntrospectView(ClientView):
             return Response({"active": False})
         if login.session is not None:
             login.session.touch()
-        return Response(_said(token, login.user))
+        return Response(said(token, login.user))
 
     def log_answer(self, status: int) -> None:
         """Log what was refused; what was answered changes nothing."""
@@ -182,8 +205,9 @@ class IntrospectView(ClientView):
             self.log_client(audit.Event.LOGIN_FAIL, action="introspect", status=status, token=None)
 
 
-def _said(token: LoginToken, user: User) -> dict[str, object]:
-    said: dict[str, object] = {
+def said(token: LoginToken, user: User) -> dict[str, object]:
+    """Return what is told of a live token (RFC 7662 §2.2)."""
+    claims: dict[str, object] = {
         "active": True,
         "sub": token.user_id,
         "username": str(user.get_username()),
@@ -193,10 +217,10 @@ def _said(token: LoginToken, user: User) -> dict[str, object]:
         "token_type": "refresh_token" if isinstance(token, RefreshToken) else "Bearer",
     }
     if token.sid is not None:
-        said["sid"] = str(token.sid)
+        claims["sid"] = str(token.sid)
     if isinstance(client_id := token.payload.get("client_id"), str):
-        said["client_id"] = client_id
-    return said
+        claims["client_id"] = client_id
+    return claims
 
 
 def _form(request: Request) -> Mapping[str, str]:
@@ -219,7 +243,7 @@ def _credentials(request: Request) -> tuple[str, str] | None:
     scheme, _, encoded = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     secret = _form(request).get("client_secret")
     if secret is not None and scheme:
-        raise OAuthError("A client authenticates in one way", "invalid_request")
+        raise TwoWays
     if secret is not None:
         return _form(request).get("client_id", ""), secret
     if scheme.lower() != "basic":

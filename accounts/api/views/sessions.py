@@ -55,7 +55,7 @@ class SessionsView(ContractView):
         logins = live_logins(cast("User", request.user)).defer("session_data")
         paginator = NewestFirst()
         page: list[Session] = paginator.paginate_queryset(logins, request, self) or []
-        return paginator.get_paginated_response([_shown(session, current) for session in page])
+        return paginator.get_paginated_response([shown(session, current) for session in page])
 
 
 class SessionView(ContractView):
@@ -106,7 +106,8 @@ class SessionView(ContractView):
         )
 
 
-def _shown(session: Session, current: uuid.UUID | None) -> dict[str, Any]:  # Any: JSON
+def shown(session: Session, current: uuid.UUID | None) -> dict[str, Any]:  # Any: JSON
+    """Return a login as it is written."""
     return {
         "id": str(session.sid),
         "kind": session.kind,

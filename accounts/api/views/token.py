@@ -37,6 +37,49 @@ from accounts.models import User
 from accounts.tokens import AccessToken, RefreshToken
 
 
+class ForeignForm(OAuthError):
+    """A page of another site sent a form."""
+
+    default_detail, default_code = "A form of another site is not taken", "invalid_request"
+
+
+class UnsupportedGrant(OAuthError):
+    """The ``grant_type`` is another."""
+
+    default_detail, default_code = "Use password or refresh_token", "unsupported_grant_type"
+
+
+class WrongCredentials(OAuthError):
+    """The name or the password is wrong, or the user may not log in."""
+
+    default_detail, default_code = "Wrong credentials", "invalid_grant"
+
+
+class RefreshRefused(OAuthError):
+    """The refresh token is revoked, expired, foreign or reused."""
+
+    default_detail, default_code = "The refresh token is not valid", "invalid_grant"
+
+
+class WrongPassword(Refused):
+    """It is not the password of the bearer."""
+
+    default_detail, default_code = contracts.WRONG_PASSWORD, "wrong_password"
+
+
+class NotReauthenticable(Refused):
+    """A plain token is of no login that could be marked."""
+
+    default_detail, default_code = contracts.NOT_REAUTHENTICABLE, "not_reauthenticable"
+
+
+class NoCookies(OAuthError):
+    """A client asks for the cookie of a host that sets none."""
+
+    default_detail = "Refresh tokens are not kept in cookies here"
+    default_code = "invalid_request"
+
+
 class TokenView(OAuthView, CookieView):
     """``POST token``: log in by password, or refresh (RFC 6749 §4.3, §6)."""
 
@@ -53,9 +96,9 @@ class TokenView(OAuthView, CookieView):
     def post(self, request: Request) -> Response:
         """Issue tokens."""
         if is_foreign_form(request._request):
-            raise OAuthError("A form of another site is not taken", "invalid_request")
+            raise ForeignForm
         if cookies.HEADER in request.headers and self.cookie is None:
-            raise OAuthError("Refresh tokens are not kept in cookies here", "invalid_request")
+            raise NoCookies
         body: Mapping[str, object] = request.data  # type: ignore[assignment] # our parsers see to it
         grant = body.get("grant_type")
         if not isinstance(grant, str) or not grant:
@@ -65,7 +108,7 @@ class TokenView(OAuthView, CookieView):
         elif grant == "refresh_token":
             pair = self._refresh(request)
         else:
-            raise OAuthError("Use password or refresh_token", "unsupported_grant_type")
+            raise UnsupportedGrant
         self.user_id, self.session_id = pair.refresh.user_id, pair.refresh.sid
         self.reason = grant
         answer = {
@@ -97,11 +140,11 @@ class TokenView(OAuthView, CookieView):
         password = fields.pop("password")
         user = passwords.log_in(request._request, password=password, **fields)
         if user is None:
-            raise OAuthError("Wrong credentials", "invalid_grant")
+            raise WrongCredentials
         try:
             pair = services.log_in(user=user, client=self.client, mint=minting())
         except TokenRevoked as error:  # gone or deactivated while the password was checked
-            raise OAuthError("Wrong credentials", "invalid_grant") from error
+            raise WrongCredentials from error
         self.event, self.user = audit.Event.LOGIN_SUCCESS, user
         # What a receiver does wrong is its own affair, for the login has begun.
         user_logged_in.send_robust(sender=type(user), request=request._request, user=user)
@@ -122,7 +165,7 @@ class TokenView(OAuthView, CookieView):
             # Of a user who may not use it for now, it is not dead.
             if self.cookie is not None and not isinstance(error, UserInactive):
                 self.cookie.is_dead = self.cookie.is_taken
-            raise OAuthError("The refresh token is not valid", "invalid_grant") from error
+            raise RefreshRefused from error
 
     def _cookie_token(self) -> RefreshToken:
         token = self.cookie.take() if self.cookie else None
@@ -154,13 +197,13 @@ class ReauthenticateView(ContractView):
         token = self.token = login_token(request)
         password = validated(ReauthenticationSerializer, request)["password"]
         if token.session is None:
-            raise Refused(400, contracts.NOT_REAUTHENTICABLE, "not_reauthenticable")
+            raise NotReauthenticable
         claimed = cast("User", request.user)
         user = passwords.confirm(
             request._request, user=claimed, session=token.session, password=password
         )
         if user is None:
-            raise Refused(400, contracts.WRONG_PASSWORD, "wrong_password")
+            raise WrongPassword
         services.reauthenticate(session=token.session, user=user)
         self.reason = "password"
         return self.success(contracts.REAUTHENTICATED)

@@ -25,6 +25,10 @@ const ACTIVITY = ["pointerdown", "pointermove", "keydown", "wheel", "scroll", "t
 export class AuthError extends Error {
   name = "AuthError";
 
+  /**
+   * @param {string} [message]
+   * @param {{status?: number, code?: string, cause?: unknown}} [options]
+   */
   constructor(message, { status = 0, code = "", cause } = {}) {
     super(message, { cause });
     Object.assign(this, { status, code });
