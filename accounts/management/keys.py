@@ -56,7 +56,7 @@ def check_keys(**kwargs: Any) -> Iterator[CheckMessage]:  # Any: as in accounts.
 
     try:
         fallbacks = conf.signing_key_fallbacks
-    except ValueError:
+    except (AttributeError, ValueError):
         return  # E002 tells of it
     backend = AccessToken().token_backend
     if backend.algorithm.startswith("HS"):
