@@ -8,6 +8,8 @@ from io import StringIO
 
 import jwt
 import pytest
+from django.apps import apps
+from django.core.checks.registry import registry
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.signals import request_started
@@ -18,6 +20,7 @@ from rest_framework.views import APIView
 
 from accounts.models import Client, Session
 from accounts.remote import RemoteAuthentication, RemoteUser, issuer
+from accounts.remote.apps import RemoteConfig
 from accounts.remote.checks import check_deployment, check_settings
 from accounts.remote.conf import SETTINGS
 from accounts.tokens import AccessToken
@@ -399,6 +402,20 @@ def test_without_its_libraries_or_beside_our_tables_it_says_so(remote, monkeypat
         "The library 'cryptography' is not installed.",
         "This service has the logins itself, and asks another for them.",
     ]
+
+
+def test_the_app_has_the_checks(remote, monkeypatch):
+    monkeypatch.setattr(apps, "is_installed", lambda name: False)  # "accounts", which is not there
+    run = (registry.registered_checks, registry.deployment_checks)
+    before = [set(checks) for checks in run]
+
+    RemoteConfig.create("accounts.remote").ready()
+
+    added = [checks - others for checks, others in zip(run, before, strict=True)]
+    for checks, new in zip(run, added, strict=True):
+        checks.difference_update(new)
+    assert added == [{check_settings}, {check_deployment}]
+    assert not list(check_settings())
 
 
 def test_an_issuer_that_is_asked_without_encryption_is_told(remote):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.checks import Tags, register
+
+from accounts.remote import checks
 
 
 class RemoteConfig(AppConfig):
@@ -12,5 +15,6 @@ class RemoteConfig(AppConfig):
     label = "drf_logout_remote"
 
     def ready(self) -> None:
-        """Register the checks."""
-        from accounts.remote import checks  # noqa: F401, PLC0415 - whoever has the app has them
+        """Register the checks: who does not have the app may have other plans."""
+        register(checks.check_settings, Tags.compatibility)
+        register(checks.check_deployment, Tags.security, deploy=True)

@@ -10,14 +10,13 @@ from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 
 from accounts.remote.conf import SETTINGS, problems
 
 # Any: Django passes what future versions may add.
 
 
-@register(Tags.compatibility)
 def check_settings(**kwargs: Any) -> Iterator[CheckMessage]:
     """Check ``settings.ACCOUNTS_REMOTE``, and what is needed to use it."""
     hint = f"The settings are {', '.join(SETTINGS)}."
@@ -34,7 +33,6 @@ def check_settings(**kwargs: Any) -> Iterator[CheckMessage]:
         yield Warning(what, hint=hint, id="drf_logout_remote.W001")
 
 
-@register(Tags.security, deploy=True)
 def check_deployment(**kwargs: Any) -> Iterator[CheckMessage]:
     """Check that nobody on the way reads the secret, or answers in the issuer's place."""
     given = getattr(settings, "ACCOUNTS_REMOTE", {})
