@@ -27,6 +27,7 @@ class AccountsConfig(AppConfig):
         # Models are not loaded yet when this module is imported.
         from accounts import receivers  # noqa: PLC0415
         from accounts.api import checks  # noqa: F401, PLC0415
+        from accounts.management import keys  # noqa: F401, PLC0415
 
         receivers.connect_users()
         if apps.is_installed("drf_spectacular"):

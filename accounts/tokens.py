@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
+from base64 import urlsafe_b64encode
 from copy import copy
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 import jwt
@@ -31,17 +34,49 @@ MAX_LENGTH: Final = 16_384
 SESSION_CLAIM: Final = "sid"
 
 
-class _Backend(TokenBackend):
-    """SimpleJWT's own, which verifies with the keys of before and after as well."""
+class Backend(TokenBackend):
+    """SimpleJWT's own, which verifies with the keys of before and after as well.
 
-    def __init__(self, backend: TokenBackend) -> None:
+    A token of a key pair names its key in the header ``kid``. What a token says of itself never
+    chooses the algorithm.
+    """
+
+    def __init__(self, backend: TokenBackend, fallbacks: tuple[str, ...], *keys: object) -> None:
         vars(self).update(vars(backend))
+        self._fallbacks = fallbacks
 
-    def get_verifying_key(self, token: SimpleJWTToken) -> Any:  # Any: as in SimpleJWT
+    @cached_property
+    def public_keys(self) -> dict[str, Any]:  # Any: as in SimpleJWT
+        """The keys that verify, by ``kid``, the current one first; none of HMAC's, a secret."""
+        is_pair = self.verifying_key and not self.algorithm.startswith("HS")
+        keys = map(self._prepare_key, (self.verifying_key, *self._fallbacks) if is_pair else ())
+        return {thumbprint(self.jwk(key)): key for key in keys}
+
+    def jwk(self, key: Any) -> dict[str, str]:  # Any: as above
+        """Return the public half of a key as a JWK (RFC 7517 §4), whichever half is given.
+
+        It has the members that make its thumbprint, in their order (RFC 7638 §3.2).
+        """
+        jwk = jwt.PyJWS().get_algorithm_by_name(self.algorithm).to_jwk(key, as_dict=True)
+        return {name: jwk[name] for name in sorted(jwk.keys() & {"kty", "crv", "x", "y", "n", "e"})}
+
+    def encode(self, payload: dict[str, Any]) -> str:
+        """Sign as SimpleJWT does, and name the key."""
+        given = {"aud": self.audience, "iss": self.issuer}
+        claims = payload | {name: value for name, value in given.items() if value is not None}
+        header = {"kid": next(iter(self.public_keys))} if self.public_keys else None
+        key, encoder = self.prepared_signing_key, self.json_encoder
+        return jwt.encode(claims, key, self.algorithm, header, encoder)
+
+    def get_verifying_key(self, token: SimpleJWTToken) -> Any:  # Any: as above
         """Return the key that has signed a token; where none has, the current one refuses it."""
+        keys = {} if self.jwks_client else self.public_keys
+        if keys and "kid" in (header := jwt.get_unverified_header(token)):  # type: ignore[arg-type] # it is raw
+            if header["kid"] not in keys:
+                raise jwt.InvalidTokenError("signed with an unknown key")
+            return keys[header["kid"]]
         current = super().get_verifying_key(token)
-        fallbacks = conf.signing_key_fallbacks
-        for key in (current, *map(self._prepare_key, fallbacks)) if fallbacks else ():
+        for key in (current, *map(self._prepare_key, self._fallbacks)) if self._fallbacks else ():
             try:
                 jwt.PyJWS().decode_complete(token, key, algorithms=[self.algorithm])  # type: ignore[arg-type] # it is raw
             except jwt.InvalidTokenError:
@@ -50,10 +85,14 @@ class _Backend(TokenBackend):
         return current
 
 
-@lru_cache(maxsize=8)
-def _backend(backend: TokenBackend, *keys: object) -> _Backend:
-    """Return one backend for each set of keys, for it prepares them once."""
-    return _Backend(backend)
+# One for each set of keys, for it prepares them once.
+_backend: Final = lru_cache(maxsize=8)(Backend)
+
+
+def thumbprint(jwk: dict[str, str]) -> str:
+    """Return the name that anybody would give to a public key (RFC 7638), as ``jwk()`` has it."""
+    content = json.dumps(jwk, separators=(",", ":"))
+    return urlsafe_b64encode(sha256(content.encode()).digest()).decode().rstrip("=")
 
 
 # Of a token, and so of the login that a request asks for again and again while it is answered.
@@ -70,9 +109,10 @@ class _LoginClaims(_TokenBase):
     """The claims that say which login a token belongs to."""
 
     @property
-    def token_backend(self) -> TokenBackend:
-        backend = super().token_backend
-        return _backend(backend, backend.signing_key, backend.verifying_key)
+    def token_backend(self) -> Backend:
+        stock = super().token_backend
+        fallbacks = conf.signing_key_fallbacks
+        return _backend(stock, fallbacks, stock.signing_key, stock.verifying_key)
 
     @property
     def sid(self) -> uuid.UUID | None:
@@ -128,7 +168,7 @@ class ExpiredAccessToken(AccessToken):
     """An access token whose ``exp`` does not matter: whose it was, never what it allows."""
 
     @property
-    def token_backend(self) -> TokenBackend:
+    def token_backend(self) -> Backend:
         backend = copy(super().token_backend)
         backend.leeway = timedelta(days=36_500)
         return backend

@@ -13,9 +13,11 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from accounts.conf import AAL1
+from accounts.management.keys import public_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
+# Each variable may be in a file: SECRET_KEY_FILE names it.
+env = environ.FileAwareEnv()
 
 DEBUG = env.bool("DEBUG", default=False)
 
@@ -33,8 +35,30 @@ def _key(name: str) -> str:
     return key
 
 
+def _pem(text: str) -> str:
+    """Return a key as it is; where a variable can have one line alone, it has ``\\n`` in it."""
+    return text.replace("\\n", "\n")
+
+
+def _public_key(private_key: str) -> str:
+    try:
+        return public_key(private_key)
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"JWT_SIGNING_KEY is no private key for {JWT_ALGORITHM}. "
+            "A new one: DEBUG=1 python manage.py create_key"
+        ) from error
+
+
 SECRET_KEY = _key("SECRET_KEY")
+JWT_ALGORITHM = env.str("JWT_ALGORITHM", default="HS256")
 JWT_SIGNING_KEY = _key("JWT_SIGNING_KEY")
+JWT_SIGNING_KEY_FALLBACKS = env.list("JWT_SIGNING_KEY_FALLBACKS", default=[])
+JWT_VERIFYING_KEY = ""
+if not JWT_ALGORITHM.startswith("HS"):
+    JWT_SIGNING_KEY = _pem(JWT_SIGNING_KEY)
+    JWT_VERIFYING_KEY = _public_key(JWT_SIGNING_KEY)
+    JWT_SIGNING_KEY_FALLBACKS = [_pem(key) for key in JWT_SIGNING_KEY_FALLBACKS]
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
@@ -157,7 +181,7 @@ ACCOUNTS = {
     "MAX_SESSIONS": 50,
     "REFRESH_COOKIE": {},
     "TRUSTED_PROXIES": env.list("TRUSTED_PROXIES", default=[]),
-    "SIGNING_KEY_FALLBACKS": env.list("JWT_SIGNING_KEY_FALLBACKS", default=[]),
+    "SIGNING_KEY_FALLBACKS": JWT_SIGNING_KEY_FALLBACKS,
 }
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.JWTAuthentication"],
@@ -175,7 +199,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 SIMPLE_JWT = {
+    "ALGORITHM": JWT_ALGORITHM,
     "SIGNING_KEY": JWT_SIGNING_KEY,
+    "VERIFYING_KEY": JWT_VERIFYING_KEY,
+    "ISSUER": env.str("JWT_ISSUER", default=None),
+    "AUDIENCE": env.str("JWT_AUDIENCE", default=None),
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
     "ROTATE_REFRESH_TOKENS": True,

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView
 
-from accounts.api.urls import plain, v1
+from accounts.api.urls import plain, v1, well_known
 from authproject.docs import SwaggerView
 from authproject.views import FirstPage, SinglePage
 
@@ -20,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/auth/", include(v1)),
     path("api/auth/", include(plain, namespace="drf_logout_plain_api")),
     path("", include(plain)),
+    path("", include(well_known)),
 ]
 
 handler500 = "accounts.api.views.server_error"

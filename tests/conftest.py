@@ -39,7 +39,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if OVER_COOKIE:
     vars(Conf)["refresh_cookie"]._default = {}
 
-pytest_plugins = ["tests.chromium", "tests.database", "tests.servers"]
+pytest_plugins = ["tests.chromium", "tests.database", "tests.pairs", "tests.servers"]
 
 
 @pytest.fixture(autouse=True)

@@ -47,7 +47,7 @@ def test_a_quick_run_of_ours_reports_every_number(tmp_path):
     assert ours["after_logout"] == {"access": 401, "refresh": 400}
     for connection in CONNECTIONS:
         figures = ours["operations"][connection]
-        assert figures.keys() == {"request", "refresh", "logout", "crowd"}
+        assert figures.keys() == {"request", "refresh", "logout", "introspect", "crowd"}
         for measured in (*figures.values(), ours["everywhere"][connection]):
             assert all(number > 0 for number in numbers(measured) if number is not None)
             assert measured["statements"] >= 1

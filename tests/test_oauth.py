@@ -91,6 +91,7 @@ def test_a_mistake_registers_nobody(db, arguments, told):
     assert Client.objects.count() == 1
 
 
+@pytest.mark.standard("RFC 6749 §5.2", "RFC 7662 §2.1")
 @pytest.mark.parametrize("path", ["revoke", "introspect"])
 @pytest.mark.parametrize(
     "headers",
@@ -114,6 +115,29 @@ def test_who_is_no_client_is_told_to_authenticate(phone, orders, is_in, path, he
         },
     )
     assert answer.headers["WWW-Authenticate"] == 'Basic realm="drf_logout"'
+    assert is_in(phone.access)
+
+
+@pytest.mark.parametrize("path", ["revoke", "introspect"])
+@pytest.mark.parametrize(
+    "client_id",
+    [
+        "%00",
+        "orders%00",
+        "%ED%A0%80",
+        "%F0%9F%98%80",
+        "x" * 5_000,
+        "'; --",
+        "",
+        "%",
+        "%0d%0aSet-Cookie:x",
+    ],
+)
+def test_whatever_a_client_is_said_to_be_called_it_is_unknown(phone, is_in, path, client_id):
+    in_header = post(path, basic(client_id, "x"), token=phone.access)
+    in_body = post(path, client_id=client_id, client_secret="%00", token=phone.access)
+
+    assert {answer.status_code for answer in (in_header, in_body)} == {401}
     assert is_in(phone.access)
 
 
@@ -241,6 +265,7 @@ INACTIVE_TOKENS = {
 }
 
 
+@pytest.mark.standard("RFC 7662 §2.2")
 @pytest.mark.parametrize("case", INACTIVE_TOKENS)
 def test_what_is_no_live_token_is_inactive_and_nothing_else_is_told(phone, orders, case):
     answer = post("introspect", orders, token=INACTIVE_TOKENS[case](phone))
@@ -248,6 +273,7 @@ def test_what_is_no_live_token_is_inactive_and_nothing_else_is_told(phone, order
     assert (answer.status_code, answer.json()) == (200, INACTIVE)
 
 
+@pytest.mark.standard("RFC 7662 §2.2")
 @pytest.mark.parametrize("how", ["logout", "deactivation"])
 def test_a_token_of_an_ended_login_is_inactive(user, phone, orders, how):
     if how == "logout":
@@ -279,6 +305,7 @@ def test_an_introspection_takes_two_statements(phone, orders, django_assert_num_
 # Revocation
 
 
+@pytest.mark.standard("RFC 7009 §2.1")
 @pytest.mark.parametrize("hint", [{}, {"token_type_hint": "nonsense"}])
 @pytest.mark.parametrize("kind", ["access", "refresh"])
 def test_revoking_a_token_ends_its_whole_login(user, phone, laptop, orders, is_in, kind, hint):
@@ -294,6 +321,7 @@ def test_revoking_a_token_ends_its_whole_login(user, phone, laptop, orders, is_i
     )
 
 
+@pytest.mark.standard("RFC 7009 §2.2")
 @pytest.mark.parametrize("headers", ["client", "bearer"])
 @pytest.mark.parametrize("case", [case for case in INACTIVE_TOKENS if case != "of another type"])
 def test_what_is_no_live_token_is_revoked_already(phone, laptop, orders, is_in, headers, case):
@@ -305,12 +333,14 @@ def test_what_is_no_live_token_is_revoked_already(phone, laptop, orders, is_in, 
     assert (is_in(phone.access), is_in(laptop.access)) == (True, True)
 
 
+@pytest.mark.standard("RFC 7009 §2.2.1")
 def test_a_token_of_another_type_is_not_supported(user, orders):
     answer = post("revoke", orders, token=SlidingToken.for_user(user))
 
     assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_token_type")
 
 
+@pytest.mark.standard("RFC 7009 §2.2")
 def test_revoking_twice_is_a_success_that_changes_nothing(phone, orders):
     answers = [post("revoke", orders, token=phone.access) for _ in range(2)]
 
@@ -336,6 +366,7 @@ def test_a_user_revokes_another_login_of_theirs(phone, laptop, is_in, security_l
     assert "authn_token_revoked" in {line["event"] for line in security_log()}
 
 
+@pytest.mark.standard("RFC 7009 §2.1")
 def test_a_user_revokes_nobody_elses_token(phone, theirs, is_in):
     answer = post("revoke", bearer(phone.access), token=theirs.access)
 
@@ -369,6 +400,7 @@ def test_a_request_without_a_token_is_an_invalid_request(orders, path, form):
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
+@pytest.mark.standard("RFC 7009 §2.2.1")
 @pytest.mark.parametrize("path", ["revoke", "introspect"])
 def test_without_its_storage_the_answer_is_503_and_the_token_lives(phone, orders, is_in, path):
     def down(execute, sql, *args):
@@ -395,6 +427,7 @@ def asks(path, accept, **headers):
 PROBLEM = "application/problem+json"
 
 
+@pytest.mark.standard("RFC 9457 §3.1.2")
 @pytest.mark.parametrize(("api", "words"), [(API, "Token no proporcionado o inválido"), ("/", "")])
 @pytest.mark.parametrize("accept", [PROBLEM, f"application/json, {PROBLEM};q=0.5"])
 def test_who_asks_for_problem_details_gets_them(db, api, words, accept):

@@ -1,7 +1,8 @@
 """The core has a ceiling: whoever needs more lines deletes others first.
 
-The core is all of ``accounts`` but its edges. What ends a login has to be read as a whole by those
-who trust it with their users, and each rule there is has to hold beside every other.
+The core is all of ``accounts`` but its edges; ``remote`` is one, for services that have no logins
+of their own. What ends a login has to be read as a whole by those who trust it with their users,
+and each rule there is has to hold beside every other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pytest
 import accounts
 
 ROOT = Path(accounts.__file__).parent
-EDGES = {"api", "admin", "pages", "management", "migrations"}
+EDGES = {"api", "admin", "pages", "management", "migrations", "remote"}
 LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 
 

@@ -2,6 +2,9 @@
 
 Include ``drf`` by ``path("api/v1/auth/", include("accounts.api.urls"))``; or ``v1``, ``plain``, or
 the ``routes()`` of a contract of your own.
+
+Include ``well_known`` at the root of the site, ``path("", include(accounts.api.urls.well_known))``,
+for other services to find the public keys and the endpoints.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from django.urls import URLPattern, path
 
 from accounts.api import views
 from accounts.api.contracts import DRF, PLAIN, V1, Contract
+from accounts.api.views.well_known import jwks, metadata
 
 ROUTES: Final[Sequence[tuple[str, type[views.ContractView], str]]] = (
     ("token", views.TokenView, "token"),
@@ -46,6 +50,14 @@ def routes(contract: Contract, app_name: str = "drf_logout") -> tuple[list[URLPa
 drf: Final = routes(DRF)
 v1: Final = routes(V1, "drf_logout_v1")
 plain: Final = routes(PLAIN, "drf_logout_plain")
+
+well_known: Final = (
+    [
+        path(".well-known/jwks.json", jwks, name="jwks"),
+        path(".well-known/oauth-authorization-server", metadata, name="metadata"),
+    ],
+    "drf_logout_well_known",
+)
 
 # ``include("accounts.api.urls")`` is ``include(drf)``.
 urlpatterns, app_name = drf

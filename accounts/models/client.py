@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from functools import cache
+from typing import Any
 
 from django.db import models
 from django.utils import timezone
@@ -20,7 +22,9 @@ class ClientQuerySet(models.QuerySet["Client"]):
     def authenticate(self, client_id: str, secret: str) -> Client | None:
         """Return the client with this id and secret, if it is active; note that it was used."""
         # A replica may not know yet that it was deactivated.
-        client = self.using(database()).filter(client_id=client_id, is_active=True).first()
+        sql, params = _select(using := database())
+        found = self.raw(sql, [client_id if p == _PLACE else p for p in params], using=using)
+        client = next(iter(found), None)
         if client is None or not client.knows(secret):
             return None
         now = timezone.now()
@@ -66,6 +70,17 @@ class Client(models.Model):
         presented = _hash(secret)
         known = [constant_time_compare(presented, s) for s in (self.secret, self.previous_secret)]
         return any(known)
+
+
+_PLACE = "?"
+"""What the id takes the place of."""
+
+
+@cache
+def _select(using: str) -> Any:  # Any: Django gives no public types to its compilers
+    """Return the SELECT of an active client, which the ORM takes longer to write than to run."""
+    rows = Client.objects.filter(client_id=_PLACE, is_active=True)
+    return rows.query.get_compiler(using=using).as_sql()
 
 
 def _hash(secret: str) -> str:

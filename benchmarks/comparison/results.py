@@ -10,7 +10,8 @@ from benchmarks.comparison.figures import Figure, Spread
 from benchmarks.comparison.subjects import Subject
 from benchmarks.comparison.throughput import Throughput
 
-OPERATIONS: Final = ("request", "refresh", "logout")
+OPERATIONS: Final = ("request", "refresh", "logout", "introspect")
+"""An introspection's floor is an authenticated request; ours alone has one."""
 CROWD: Final = "crowd"
 """A request of a user with many logins, whose floor is that of a user with one."""
 

@@ -56,6 +56,8 @@ TARGETS: Final = {
     ("refresh", EXAMPLE): at_most(3.0),
     ("logout", DEFAULT): at_most(2.8),
     ("logout", EXAMPLE): at_most(2.2),
+    ("introspect", DEFAULT): at_most(1.2),
+    ("introspect", EXAMPLE): at_most(1.2),
     (CROWD, DEFAULT): at_most(1.1),
     (CROWD, EXAMPLE): at_most(1.1),
 }
@@ -71,6 +73,7 @@ def rows(results: Results) -> list[Row]:
         "request": "authenticated request ÷ no-auth view",
         "refresh": "refresh ÷ one-insert view",
         "logout": "logout ÷ one-insert view",
+        "introspect": "introspection ÷ authenticated request",
         CROWD: f"request of a user with {many} logins ÷ with 1",
     }
     ratios = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -81,7 +82,9 @@ class ClientView(OAuthView):
         if credentials is None:
             return None
         self.client_id = credentials[0][:100]
-        client = Client.objects.authenticate(*credentials)
+        # What cannot be an id is none: not every database takes it for text.
+        is_id = re.fullmatch(r"[\w-]{1,100}", credentials[0], re.ASCII)
+        client = Client.objects.authenticate(*credentials) if is_id else None
         if client is None:
             # A secret cannot be guessed; but who tries is not to be served for ever.
             rate = conf.address_rate

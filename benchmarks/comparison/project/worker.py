@@ -141,6 +141,10 @@ class Worker:
                 return [self._request_of_one()] * count
             case "crowd":
                 return [self._many] * count if self._many else []
+            case "introspect":
+                # Ours alone has it.
+                ask = getattr(self._driver, "introspect", None)
+                return [ask(self._request_of_one().authorization)] * count if ask else []
             case "refresh":
                 begin = self._driver.refresh
             case "logout":
@@ -154,7 +158,7 @@ class Worker:
         match operation:
             case "request":
                 return self._floors["read"]
-            case "crowd":
+            case "crowd" | "introspect":
                 return self._request_of_one()
             case _:
                 return self._floors["write"]
@@ -184,7 +188,7 @@ class Worker:
     def _answer(self, call: Call) -> Any:  # Any: the test client's response has no type of its own
         headers = {"authorization": call.authorization} if call.authorization else {}
         return self._client.generic(
-            call.method, call.path, call.body, "application/json", headers=headers
+            call.method, call.path, call.body, call.content_type, headers=headers
         )
 
     @staticmethod

@@ -31,6 +31,7 @@ class Call:
     path: str
     body: str = ""
     authorization: str = ""
+    content_type: str = "application/json"
 
 
 class Driver(Protocol):

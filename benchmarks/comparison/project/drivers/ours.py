@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
+from urllib.parse import urlencode
 
 from django.contrib.auth.models import User
 from django.urls import include, path
@@ -14,7 +17,7 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from accounts import tokens
 from accounts.api.urls import v1
-from accounts.models import Session, TokenVersion
+from accounts.models import Client, Session, TokenVersion
 from benchmarks.comparison.project.drivers import Call, Login, post
 
 AUTH: Final = "/api/v1/auth"
@@ -73,3 +76,23 @@ def logout(login: Login) -> Call:
 def logout_all(login: Login) -> Call:
     """Return the end of all logins."""
     return post(f"{AUTH}/logout/all", login)
+
+
+def introspect(authorization: str) -> Call:
+    """Return a registered client's question about a bearer."""
+    return Call(
+        method="POST",
+        path=f"{AUTH}/introspect",
+        body=urlencode({"token": authorization.removeprefix("Bearer ")}),
+        authorization=_client(),
+        content_type="application/x-www-form-urlencoded",
+    )
+
+
+@cache
+def _client() -> str:
+    """Register a client of this process; return how it authenticates."""
+    client = Client(client_id=uuid.uuid4().hex)
+    pair = f"{client.client_id}:{client.renew_secret()}"
+    client.save()
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
