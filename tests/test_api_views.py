@@ -208,6 +208,20 @@ def test_a_failing_middleware_is_the_contracts_500(post, prefix, body, language,
 
 
 @pytest.mark.usefixtures("failing")
+def test_a_failing_middleware_is_a_problem_to_who_asks_for_problems(post):
+    answer = post("/logout", Accept="application/problem+json")
+
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json() == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "Internal server error",
+        "code": "error",
+    }
+
+
+@pytest.mark.usefixtures("failing")
 def test_a_failing_middleware_speaks_the_clients_language(post):
     answer = post("/logout", Accept_Language="es-MX")
 

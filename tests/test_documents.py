@@ -20,6 +20,9 @@ NOT_RUN_HERE = {
     ("docs/how-to/pages.md", "sh", "Name the place of an address"): "a package from its index",
     ("docs/how-to/proxy.md", "sh", "The example project"): "authproject/environment.py installs"
     " by the first line, test_authproject.py serves by the second",
+    ("docs/how-to/services.md", "yaml", "Envoy"): "no Envoy here",
+    ("docs/how-to/services.md", "yaml", "Kong"): "no Kong here",
+    ("docs/how-to/services.md", "yaml", "Spring Security"): "no Spring here",
     ("docs/explanation/performance.md", "sh", "Beside others"): "ten minutes; test_comparison.py"
     " has a quick one",
 }

@@ -9,18 +9,24 @@ import os
 import shutil
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 import jwt
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import ec
+from django.core.management import call_command
 from joserfc import jwt as joserfc
 from joserfc.jwk import KeySet
 from jwt.algorithms import ECAlgorithm
+from rest_framework_simplejwt import state
+from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 
+from accounts import services
 from accounts.exceptions import TokenInvalid
 from accounts.tokens import AccessToken, RefreshToken, decode_access
+from tests.documents import code, commands, run
 from tests.host import PATIENCE
 from tests.pairs import EACH_ALGORITHM, private, public
 
@@ -215,6 +221,32 @@ def test_what_is_signed_says_who_signed_it_and_for_whom(deploy, phone):
         said = jwt.decode(str(token), options={"verify_signature": False})
         assert said["iss"] == "https://issuer.example"
         assert said["aud"] == ["https://a.example", "https://b.example"]
+
+
+# The lines of the page
+
+
+def test_the_lines_of_the_page_make_a_pair_and_verify_by_it(
+    monkeypatch, tmp_path, capsys, live_server, user, device
+):
+    monkeypatch.chdir(tmp_path)
+    [(words, shown)] = commands("docs/how-to/keys.md", "Key pairs")
+    call_command(*words[2:])
+    printed = capsys.readouterr().out
+    assert printed.startswith(shown.rstrip("…"))
+    lines, verifying = code("docs/how-to/keys.md", "python", "Key pairs")
+    public_key = printed[printed.index("-----BEGIN") :]
+    names = {"Path": Path, "PUBLIC_KEY": public_key, "SIMPLE_JWT": {}}
+    made = run(lines.replace("/run/secrets/", ""), **names).SIMPLE_JWT
+    keys = (made["ALGORITHM"], made["SIGNING_KEY"], made["VERIFYING_KEY"])
+    monkeypatch.setattr(state, "token_backend", TokenBackend(*keys, issuer=made["ISSUER"]))
+    access = services.log_in(user=user, client=device).access
+    here = f"{live_server.url}/.well-known"
+
+    lines = verifying.replace("https://api.example.com/.well-known", here)
+    verified = run(lines, jwt=jwt, raw=str(access))
+
+    assert verified.claims["sid"] == access["sid"]
 
 
 # A rotation, as other services see it

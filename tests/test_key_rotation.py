@@ -84,7 +84,7 @@ def test_a_new_key_logs_nobody_out(sign_with, is_in, refresh, raw):
 
 
 def test_the_second_step_of_the_page_logs_nobody_out(sign_with, is_in, raw):
-    [step] = code("docs/how-to/keys.md", "python")
+    [step] = code("docs/how-to/keys.md", "python", "Change the keys")
     deployed = run(step, SIMPLE_JWT={}, ACCOUNTS={}, OLD_KEY=OLD, NEW_KEY=NEW)
 
     sign_with(deployed.SIMPLE_JWT["SIGNING_KEY"], *deployed.ACCOUNTS["SIGNING_KEY_FALLBACKS"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,11 @@ from io import StringIO
 
 import pytest
 import requests
-from authlib.integrations.requests_client import OAuth2Session
 from django.core.management import call_command
+from django.urls import path
 
 from accounts import services
-from tests.documents import ROOT, code
+from tests.documents import ROOT, code, commands, run
 from tests.host import PATIENCE, Host, first_answer, free_port
 from tests.pairs import private
 from tests.servers import WORKERS, workers
@@ -74,16 +75,33 @@ def status(url, access):
     return requests.get(url, headers=bearer(access), timeout=PATIENCE).status_code
 
 
-def test_authlib_introspects_and_revokes(issuer, secret, access):
-    with OAuth2Session("orders", secret) as session:
-        introspect, revoke = f"{issuer.url}{API}/introspect", f"{issuer.url}{API}/revoke"
-        assert session.introspect_token(introspect, token=access).json()["username"] == "ana"
+def test_authlib_introspects_and_revokes_by_the_lines_of_the_page(
+    issuer, log_in, transactional_db, capsys
+):
+    [(words, shown)] = commands("docs/how-to/services.md", "Register the service")
+    call_command(*words[2:], may_revoke=True)
+    printed = capsys.readouterr().out.strip()
+    assert re.fullmatch(re.escape(shown).replace("…", ".+"), printed)
+    [lines] = code("docs/how-to/services.md", "python", "Ask, and revoke")
+    access = log_in()
+    secret = printed.rpartition("=")[2]
 
-        answer = session.revoke_token(revoke, token=access, token_type_hint="access_token")
+    block = run(lines.replace(ISSUER, issuer.url), client_secret=secret, access=access)
 
-        assert (answer.status_code, answer.content) == (200, b"")
+    with block.session as session:  # which has asked and revoked by now
+        introspect = f"{issuer.url}{API}/introspect"
         assert session.introspect_token(introspect, token=access).json() == {"active": False}
+        assert session.introspect_token(introspect, token=log_in()).json()["username"] == "ana"
     assert status(f"{issuer.url}/user", access) == 401
+
+
+def test_the_view_of_the_page_for_envoy_answers_any_method(phone, settings, client):
+    [lines] = code("docs/how-to/services.md", "python", "Envoy")
+    settings.ROOT_URLCONF = run(lines, path=path)
+    for method in ("GET", "DELETE"):
+        answer = client.generic(method, "/check/orders/1", headers=bearer(phone.access))
+        assert (answer.status_code, answer["X-User"]) == (200, str(phone.refresh.user_id))
+        assert client.generic(method, "/check/orders/1").status_code == 401
 
 
 # Other services
@@ -119,17 +137,12 @@ urlpatterns = [path("admin/", admin.site.urls), path("orders", orders)]
 
 DOT = """
 INSTALLED_APPS += ["rest_framework", "oauth2_provider"]
-OAUTH2_PROVIDER = {{
-    "RESOURCE_SERVER_INTROSPECTION_URL": "{introspect}",
-    "RESOURCE_SERVER_INTROSPECTION_CREDENTIALS": ("orders", "{secret}"),
-    "RESOURCE_SERVER_TOKEN_CACHING_SECONDS": 1,
-}}
-REST_FRAMEWORK = {{
+REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "oauth2_provider.contrib.rest_framework.OAuth2Authentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-}}
+}
 """
 
 
@@ -160,7 +173,8 @@ def test_a_django_service_without_our_tables_lets_in_and_out(
 
 
 def test_django_oauth_toolkit_lets_in_and_out(issuer, secret, access, tmp_path):
-    settings = DOT.format(introspect=f"{issuer.url}{API}/introspect", secret=secret)
+    [lines] = code("docs/how-to/services.md", "python", "django-oauth-toolkit")
+    settings = f"client_secret = {secret!r}\n{DOT}{lines.replace(ISSUER, issuer.url)}"
 
     with service(tmp_path, settings).served() as url:
         assert status(f"{url}/orders", access) == 200

@@ -168,12 +168,12 @@ class ContractView(APIView):
         """Return the contract's error, in words of ours: DRF's may repeat what was sent."""
         if isinstance(exc, InvalidToken):
             # One code for every token, as SimpleJWT has it: what its clients look for.
-            return self.error(status, exc.message, exc.default_code)
+            return self.contract_error(status, exc.message, exc.default_code)
         message = str(exc.detail) if isinstance(exc, Refused) else contracts.ERRORS[status]
         code = _code(exc) if isinstance(exc, APIException) else "error"
-        return self.error(status, message, code)
+        return self.contract_error(status, message, code)
 
-    def error(self, status: int, message: contracts.Text, code: str) -> contracts.Body:
+    def contract_error(self, status: int, message: contracts.Text, code: str) -> contracts.Body:
         """Return the contract's error, or the problem that the client asks for."""
         if self.wants_problem:
             return {**problem(status, message), "code": code}
