@@ -49,13 +49,8 @@ from accounts.api.serializers import (
     ReauthenticationSerializer,
     RefreshGrantSerializer,
 )
-from accounts.api.views.base import (
-    PROBLEM,
-    ContractView,
-    InvalidClient,
-    Malformed,
-    problem,
-)
+from accounts.api.views.base import ContractView
+from accounts.api.views.errors import PROBLEM, InvalidClient, Malformed, problem
 from accounts.api.views.logout import UnknownScope
 from accounts.api.views.oauth import (
     RETRY_AFTER,

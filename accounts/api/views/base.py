@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.signals import got_request_exception
@@ -31,6 +30,14 @@ from accounts.api import contracts
 from accounts.api.contracts import Contract
 from accounts.api.cookies import RefreshCookie
 from accounts.api.serializers import JSONParser
+from accounts.api.views.errors import (
+    PROBLEM,
+    Malformed,
+    OAuthError,
+    Refused,
+    problem,
+    wants_problem,
+)
 from accounts.authentication import InvalidToken, JWTAuthentication
 from accounts.clients import ClientInfo
 from accounts.exceptions import ReauthenticationRequired, TokenError
@@ -51,35 +58,6 @@ class JSONOnly(BaseContentNegotiation):
     ) -> tuple[BaseRenderer, str]:
         """Return the JSON renderer."""
         return next(iter(renderers)), "application/json"
-
-
-PROBLEM: Final = "application/problem+json"
-
-
-def wants_problem(request: HttpRequest) -> bool:
-    """Whether a client names the media type of RFC 9457 among those that it accepts."""
-    accepted = [
-        (f"{kind.main_type}/{kind.sub_type}", kind.quality) for kind in request.accepted_types
-    ]
-    return any(name == PROBLEM and quality for name, quality in accepted)
-
-
-def problem(status: int, message: contracts.Text) -> contracts.Body:
-    """Return problem details (RFC 9457 §3.1), which say what the contract's error says."""
-    title = HTTPStatus(status).phrase
-    return {"type": "about:blank", "title": title, "status": status, "detail": str(message)}
-
-
-class Refused(APIException):
-    """A refusal in words of ours, which the contract's error repeats: 400 unless told otherwise."""
-
-    status_code = 400
-
-    def __init__(
-        self, message: contracts.Text | None = None, code: str | None = None, *, status: int = 400
-    ) -> None:
-        super().__init__(None if message is None else str(message), code)
-        self.status_code = status
 
 
 class ContractView(APIView):
@@ -208,28 +186,6 @@ class ContractView(APIView):
             user_id=user_id,
             session_id=session_id,
         )
-
-
-class OAuthError(APIException):
-    """An error of OAuth (RFC 6749 §5.2): what is said to people, and what to programs."""
-
-    status_code = 400
-
-
-class Malformed(OAuthError):
-    """What was sent is no request of ours."""
-
-    default_detail = "A parameter is missing, repeated or malformed"
-    default_code = "invalid_request"
-
-
-class InvalidClient(OAuthError):
-    """A client that does not authenticate, or is not who it says to be."""
-
-    status_code = 401
-    default_detail = "The client is unknown, or its secret is wrong"
-    default_code = "invalid_client"
-    auth_header = 'Basic realm="drf_logout"'
 
 
 class OAuthView(ContractView):

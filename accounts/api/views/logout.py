@@ -19,7 +19,8 @@ from rest_framework.response import Response
 
 from accounts import audit, services, tokens
 from accounts.api import contracts
-from accounts.api.views.base import CookieView, Refused
+from accounts.api.views.base import CookieView
+from accounts.api.views.errors import Refused
 from accounts.authentication import EXPIRED, read_bearer
 from accounts.clients import clear_site_data
 from accounts.conf import conf

@@ -16,7 +16,8 @@ from rest_framework.response import Response
 
 from accounts import audit, services, tokens
 from accounts.api.serializers import FormParser
-from accounts.api.views.base import InvalidClient, OAuthError, OAuthView, login_token
+from accounts.api.views.base import OAuthView, login_token
+from accounts.api.views.errors import InvalidClient, OAuthError
 from accounts.api.views.logout import is_within_alone
 from accounts.conf import conf
 from accounts.exceptions import TokenError, TokenRevoked

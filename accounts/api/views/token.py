@@ -22,15 +22,8 @@ from accounts.api.serializers import (
     is_foreign_form,
     minting,
 )
-from accounts.api.views.base import (
-    ContractView,
-    CookieView,
-    OAuthError,
-    OAuthView,
-    Refused,
-    login_token,
-    validated,
-)
+from accounts.api.views.base import ContractView, CookieView, OAuthView, login_token, validated
+from accounts.api.views.errors import OAuthError, Refused
 from accounts.authentication import after_end_event
 from accounts.exceptions import TokenError, TokenExpired, TokenReused, TokenRevoked, UserInactive
 from accounts.models import User
