@@ -62,8 +62,15 @@ def secret(live_server):
 
 
 @pytest.fixture
-def remote(settings, live_server, secret):
+def remote(settings, live_server, secret, monkeypatch):
     """Set the other service up; what is None is left out."""
+    opened, open_session = [], issuer._session
+
+    def session():
+        opened.append(open_session())
+        return opened[-1]
+
+    monkeypatch.setattr(issuer, "_session", session)
 
     def set_up(**more):
         given = {
@@ -78,7 +85,10 @@ def remote(settings, live_server, secret):
 
     issuer._issuer.cache_clear()
     set_up()
-    return set_up
+    yield set_up
+    # A connection that is kept open keeps a thread of the server waiting.
+    for each in opened:
+        each.close()
 
 
 @pytest.fixture
