@@ -113,9 +113,10 @@ class Browsers:
 
 def executable() -> str:
     """Return where Chromium is; without it the test is skipped, and fails in CI."""
-    if path := shutil.which("chromium"):
+    # The first is the same without windows, and takes a third of the time.
+    if path := shutil.which("chromium-headless-shell") or shutil.which("chromium"):
         return path
-    message = "Chromium is missing: apt-get install chromium"
+    message = "Chromium is missing: apt-get install chromium-headless-shell"
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
+from django.core.servers.basehttp import WSGIRequestHandler
 from django.db.models import F
 from django.utils import translation
 from hypothesis import HealthCheck, settings
@@ -35,6 +36,9 @@ settings.load_profile("default")
 # A shell lets what it starts in the background of a script ignore Ctrl-C, and so would the
 # processes that tests start, and stop by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A body would wait 40 ms for the client to acknowledge the headers.
+WSGIRequestHandler.disable_nagle_algorithm = True
 
 if OVER_COOKIE:
     vars(Conf)["refresh_cookie"]._default = {}
