@@ -33,6 +33,7 @@ class Event(Enum):
 
     LOGIN_SUCCESS = "authn_login_success", logging.INFO
     LOGIN_FAIL = "authn_login_fail", logging.WARNING
+    NOT_ALLOWED = "authz_fail", logging.WARNING
     TOKEN_CREATED = "authn_token_created", logging.INFO
     TOKEN_REVOKED = "authn_token_revoked", logging.INFO
     TOKEN_REUSE = "authn_token_reuse", logging.CRITICAL

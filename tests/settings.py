@@ -22,6 +22,9 @@ if "postgresql" in DATABASES["default"]["ENGINE"]:
 # Fast; test_authproject.py sees to the real ones.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
+# A client would begin by reading the folders of every application.
+WHITENOISE_AUTOREFRESH = True
+
 if "REDIS_URL" not in os.environ:
     # Faster than the counters in the database, which test_counters.py sees to.
     CACHES = {

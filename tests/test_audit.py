@@ -70,6 +70,7 @@ def test_a_failure_says_so(log, security_log):
     [
         (audit.Event.LOGIN_SUCCESS, "authn_login_success", "INFO"),
         (audit.Event.LOGIN_FAIL, "authn_login_fail", "WARNING"),
+        (audit.Event.NOT_ALLOWED, "authz_fail", "WARNING"),
         (audit.Event.TOKEN_CREATED, "authn_token_created", "INFO"),
         (audit.Event.TOKEN_REVOKED, "authn_token_revoked", "INFO"),
         (audit.Event.TOKEN_REUSE, "authn_token_reuse", "CRITICAL"),

@@ -174,13 +174,15 @@ def test_a_client_that_is_not_active_is_none(phone, orders):
 
 
 @pytest.mark.parametrize("path", ["revoke", "introspect"])
-def test_a_client_does_what_it_may(phone, orders, is_in, path):
+def test_a_client_does_what_it_may(phone, orders, is_in, security_log, path):
     Client.objects.update(may_revoke=False, may_introspect=False)
 
     answer = post(path, orders, token=phone.access)
 
     assert (answer.status_code, answer.json()["error"]) == (400, "unauthorized_client")
     assert is_in(phone.access)
+    [line] = security_log()
+    assert (line["event"], line["object"]) == ("authz_fail", "client:orders")
 
 
 def test_the_last_use_is_noted_once_a_minute(phone, orders, django_assert_num_queries):
@@ -385,6 +387,16 @@ def test_over_the_users_limit_a_login_may_still_revoke_itself(phone, laptop, is_
     assert (is_in(phone.access), is_in(laptop.access)) == (False, True)
 
 
+def test_over_the_users_limit_a_plain_token_revokes_itself_and_no_other(user, is_in, settings):
+    settings.ACCOUNTS = {"LOGOUT_RATE": "1/1d"}
+    one, other = (SimpleJWTRefreshToken.for_user(user).access_token for _ in range(2))
+    post("revoke", bearer(one), token="x")
+
+    assert post("revoke", bearer(one), token=other).status_code == 429
+    assert post("revoke", bearer(one), token=one).status_code == 200
+    assert (is_in(one), is_in(other)) == (False, True)
+
+
 def test_a_bearer_that_is_dead_revokes_nothing(phone, laptop, is_in):
     answer = post("revoke", bearer(expired(phone.access)), token=laptop.access)
 
@@ -402,7 +414,9 @@ def test_a_request_without_a_token_is_an_invalid_request(orders, path, form):
 
 @pytest.mark.standard("RFC 7009 §2.2.1")
 @pytest.mark.parametrize("path", ["revoke", "introspect"])
-def test_without_its_storage_the_answer_is_503_and_the_token_lives(phone, orders, is_in, path):
+def test_without_its_storage_the_answer_is_503_and_the_token_lives(
+    phone, orders, is_in, security_log, path
+):
     def down(execute, sql, *args):
         raise OperationalError("could not connect to server: secret.example.com")
 
@@ -413,6 +427,8 @@ def test_without_its_storage_the_answer_is_503_and_the_token_lives(phone, orders
     assert int(answer.headers["Retry-After"]) > 0
     assert b"secret" not in answer.content
     assert is_in(phone.access)
+    logged = [(line["event"], line["result"]) for line in security_log()]
+    assert logged == ([("authn_token_revoked", "failure")] if path == "revoke" else [])
 
 
 # Problem details

@@ -246,3 +246,18 @@ def test_what_it_blacklists_after_a_logout_is_not_recorded_again(phone, device, 
     recipe(phone.access, user=get_user_model().objects.get())
 
     assert LogoutEvent.objects.count() == 1
+
+
+def test_over_the_limit_a_plain_token_ends_itself_and_no_other(client, mint, is_in, settings):
+    settings.ACCOUNTS = {"LOGOUT_RATE": "1/1d"}
+    (_, one), (_, other) = mint(), mint()
+
+    def log_out(**body):
+        bearer = {"Authorization": f"Bearer {one}"}
+        body = {"scope": "session", **body}
+        return client.post("/logout", body, content_type="application/json", headers=bearer)
+
+    assert log_out(scope="none").status_code == 400
+    assert log_out(token=str(other)).status_code == 429
+    assert log_out().status_code == 200
+    assert (is_in(one), is_in(other)) == (False, True)

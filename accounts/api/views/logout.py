@@ -40,6 +40,13 @@ def is_within_alone(request: Request, token: LoginToken) -> bool:
     return token.sid is not None and is_within(request, name="logout", key=key, rate=rate)
 
 
+def is_of_same_login(token: LoginToken, other: LoginToken) -> bool:
+    """Whether two tokens are one login's. A plain one is of no login, and stands for itself."""
+    if token.sid is None:
+        return token.jti == other.jti
+    return token.sid == other.sid
+
+
 class UnknownScope(Refused):
     """The scope is none of this endpoint's."""
 
@@ -92,7 +99,7 @@ class LogoutView(CookieView):
             services.find_login(token=proof)
         except (TokenError, APIException):
             return False
-        leaves = scope is not Scope.OTHERS and (named or proof).sid == proof.sid
+        leaves = scope is not Scope.OTHERS and is_of_same_login(named or proof, proof)
         return leaves or is_within_alone(request, proof)
 
     @rate_limit("logout", rate=lambda: conf.logout_rate, key=rate_key, unless=may_leave)
@@ -222,7 +229,7 @@ class LogoutView(CookieView):
             if session[SESSION_KEY] == owner:
                 _drop_session(request)
         if scope is not Scope.OTHERS:
-            own = named is None or named.sid == bearer.sid
+            own = is_of_same_login(named or bearer, bearer)
             self.clears_site_data = own or scope is Scope.GLOBAL
             # Read when somebody asks, as Django's own logout hands it on.
             user: Any = SimpleLazyObject(lambda: event.user)

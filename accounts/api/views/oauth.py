@@ -18,7 +18,7 @@ from accounts import audit, services, tokens
 from accounts.api.serializers import FormParser
 from accounts.api.views.base import OAuthView, login_token
 from accounts.api.views.errors import InvalidClient, OAuthError
-from accounts.api.views.logout import is_within_alone
+from accounts.api.views.logout import is_of_same_login, is_within_alone
 from accounts.conf import conf
 from accounts.exceptions import TokenError, TokenRevoked
 from accounts.models import Client, Session, User
@@ -94,10 +94,18 @@ class ClientView(OAuthView):
             raise InvalidClient
         return client
 
+    def refusal(self, status: int) -> audit.Event | None:
+        """Return what the refusal of somebody is; None if it was of no person, but of a form."""
+        if self.reason == MayNot.default_code:
+            return audit.Event.NOT_ALLOWED
+        return audit.Event.LOGIN_FAIL if status in {401, 429} else None
+
     def log_client(
-        self, event: audit.Event, *, action: str, status: int, token: LoginToken | None
+        self, event: audit.Event | None, *, action: str, status: int, token: LoginToken | None
     ) -> None:
         """Log what a client, or who says to be one, has asked for."""
+        if event is None:
+            return
         self.log(
             event,
             action=action,
@@ -134,13 +142,8 @@ class RevokeView(ClientView):
         return Response()
 
     def log_answer(self, status: int) -> None:
-        """Log what was revoked, and what was refused."""
-        if status != 200:
-            event = audit.Event.LOGIN_FAIL
-        elif self.reason:
-            event = audit.Event.TOKEN_REVOKED
-        else:
-            return
+        """Log what was revoked, what was to be and was not, and who may not."""
+        event = self.refusal(status) or (audit.Event.TOKEN_REVOKED if self.reason else None)
         self.log_client(event, action="revoke", status=status, token=self.token)
 
     def _end(self, token: LoginToken) -> None:
@@ -155,7 +158,7 @@ class RevokeView(ClientView):
 
     def _may_leave(self, request: Request) -> bool:
         bearer = login_token(request)
-        own = self.token is not None and self.token.sid == bearer.sid
+        own = self.token is not None and is_of_same_login(self.token, bearer)
         return own or is_within_alone(request, bearer)
 
     @rate_limit(
@@ -201,9 +204,8 @@ class IntrospectView(ClientView):
         return Response(said(token, login.user))
 
     def log_answer(self, status: int) -> None:
-        """Log what was refused; what was answered changes nothing."""
-        if status != 200:
-            self.log_client(audit.Event.LOGIN_FAIL, action="introspect", status=status, token=None)
+        """Log who may not; whatever else is answered changes nothing."""
+        self.log_client(self.refusal(status), action="introspect", status=status, token=None)
 
 
 def said(token: LoginToken, user: User) -> dict[str, object]:
