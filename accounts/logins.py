@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, cast
+from typing import cast
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db import connections
-from django.db.models import QuerySet
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
@@ -23,24 +22,29 @@ from accounts.exceptions import (
     UserInactive,
 )
 from accounts.models import Session, SessionQuerySet, TokenVersion, User, database, password_hashes
+from accounts.models.rows import Select
 from accounts.tokens import LoginToken, RefreshToken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Login:
-    """A live login: whose it is, its row (none for plain SimpleJWT's) and its token."""
+    """A live login: whose it is, and its row (none for plain SimpleJWT's)."""
 
     user: User
     session: Session | None
-    token: LoginToken
 
 
-def find_login(token: LoginToken) -> Login:
+Read = Callable[[uuid.UUID], Session | None]
+"""What returns the row of a token login, if there is one, with its user."""
+
+
+def find_login(token: LoginToken, read: Read | None = None) -> Login:
     """Find the live login of a verified token, in one SELECT.
 
     Alive means: the login's row stands and has not run out, the user is active, and the password is
     still that of the log-in. A refresh token has to be the current one. Read from the primary
-    database: a replica may not know yet that the login has ended.
+    database: a replica may not know yet that the login has ended. ``read`` is for who reads the
+    login's row together with something else.
 
     Raises ``TokenRevoked`` if any of it does not hold. The row still stands where that is
     ``LoginRunOut``, ``CredentialsChanged``, ``TokenReused`` (another refresh token has replaced
@@ -49,7 +53,7 @@ def find_login(token: LoginToken) -> Login:
     """
     if token.sid is None:
         return _find_plain_login(token)
-    session = _select(database()).get(token.sid)
+    session = read(token.sid) if read else _select(database()).get(token.sid)[0]
     if session is None:
         raise TokenRevoked
     user = cast("User", session.user)  # a token's login has one
@@ -66,55 +70,12 @@ def find_login(token: LoginToken) -> Login:
             raise TokenReused(session)
     if not is_allowed(user):
         raise UserInactive(user)
-    return Login(user=user, session=session, token=token)
-
-
-class _Select:
-    """The SELECT of a login and its user, which the ORM writes once.
-
-    Writing it takes the ORM longer than running it takes the database.
-    """
-
-    # Any: Django gives no public types to its compilers, nor to what they read.
-
-    def __init__(self, rows: QuerySet[Session], using: str) -> None:
-        self._using = using
-        compiler: Any = rows.query.get_compiler(using=using)
-        self._sql, self._params = compiler.as_sql()
-        self._converters = compiler.get_converters([column for column, *_ in compiler.select])
-        self._models = []
-        for part in (compiler.klass_info, *compiler.klass_info["related_klass_infos"]):
-            place = slice(part["select_fields"][0], part["select_fields"][-1] + 1)
-            names = [column.target.attname for column, *_ in compiler.select[place]]
-            self._models.append((part["model"], names, place))
-
-    def get(self, sid: uuid.UUID) -> Session | None:
-        """Return the login with this ``sid``, if there is one."""
-        connection = connections[self._using]
-        place, value = (_SID.get_db_prep_value(v, connection) for v in (_PLACE, sid))
-        with connection.cursor() as cursor:
-            cursor.execute(self._sql, [value if p == place else p for p in self._params])
-            found = cursor.fetchone()
-        if found is None:
-            return None
-        row = list(found)
-        for column, (converters, expression) in self._converters.items():
-            for convert in converters:
-                row[column] = convert(row[column], expression, connection)
-        session, user = (m.from_db(self._using, names, row[at]) for m, names, at in self._models)
-        session.user = user
-        return cast("Session", session)
-
-
-_SID: Final = Session._meta.get_field("sid")
-_PLACE: Final = uuid.UUID(int=0)
-"""What the ``sid`` takes the place of."""
+    return Login(user=user, session=session)
 
 
 @cache
-def _select(using: str) -> _Select:
-    rows = Session.objects.token(_PLACE).select_related("user").defer("session_data")
-    return _Select(rows, using)
+def _select(using: str) -> Select:
+    return Select(using, Session.by_sid())
 
 
 def _find_plain_login(token: LoginToken) -> Login:
@@ -133,7 +94,7 @@ def _find_plain_login(token: LoginToken) -> Login:
         raise TokenRevoked
     if not is_allowed(user):
         raise UserInactive(user)
-    return Login(user=user, session=None, token=token)
+    return Login(user=user, session=None)
 
 
 def may_be_recorded(token: RefreshToken) -> bool:

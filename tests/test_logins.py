@@ -31,7 +31,7 @@ def sqlite(phone, user, tmp_path):
 
 
 def test_a_login_is_read_with_its_user_on_any_database(sqlite, phone, user):
-    found = logins._select(sqlite).get(phone.access.sid)
+    [found] = logins._select(sqlite).get(phone.access.sid)
 
     kept = Session.objects.using(sqlite).select_related("user").get()
     assert found == kept
@@ -47,12 +47,12 @@ def test_a_login_that_is_not_there_is_none(phone):
     sid = phone.access.sid
     Session.objects.all().delete()
 
-    assert logins._select("default").get(sid) is None
+    assert logins._select("default").get(sid) == [None]
 
 
 @pytest.mark.django_db
 def test_the_data_of_a_session_is_read_when_it_is_asked_for(phone):
-    found = logins._select("default").get(phone.access.sid)
+    [found] = logins._select("default").get(phone.access.sid)
 
     assert found.get_deferred_fields() == {"session_data"}
     assert found.session_data == ""

@@ -297,10 +297,10 @@ def test_an_introspection_is_a_use_of_the_login(phone, orders, settings):
     assert age < timedelta(minutes=1)
 
 
-def test_an_introspection_takes_two_statements(phone, orders, django_assert_num_queries):
+def test_an_introspection_takes_one_statement(phone, orders, django_assert_num_queries):
     post("introspect", orders, token=phone.access)
 
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         post("introspect", orders, token=phone.access)
 
 

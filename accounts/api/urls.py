@@ -18,7 +18,9 @@ from accounts.api import views
 from accounts.api.contracts import DRF, PLAIN, V1, Contract
 from accounts.api.views.well_known import jwks, metadata
 
+# What is asked most comes first, for a route is sought from above.
 ROUTES: Final[Sequence[tuple[str, type[views.ContractView], str]]] = (
+    ("introspect", views.IntrospectView, "introspect"),
     ("token", views.TokenView, "token"),
     ("logout", views.LogoutView, "logout"),
     ("logout/all", views.LogoutAllView, "logout_all"),
@@ -27,7 +29,6 @@ ROUTES: Final[Sequence[tuple[str, type[views.ContractView], str]]] = (
     ("sessions/<sid>", views.SessionView, "session"),
     ("user", views.UserView, "user"),
     ("revoke", views.RevokeView, "revoke"),
-    ("introspect", views.IntrospectView, "introspect"),
 )
 
 
@@ -37,13 +38,10 @@ def routes(contract: Contract, app_name: str = "drf_logout") -> tuple[list[URLPa
     With a slash at its end a route answers the same. ``reverse()`` takes the last of a name: the
     one without; and a schema lists no other.
     """
-    patterns = [
-        *(
-            path(f"{route}/", view.as_view(contract=contract, schema=None), name=name)
-            for route, view, name in ROUTES
-        ),
-        *(path(route, view.as_view(contract=contract), name=name) for route, view, name in ROUTES),
-    ]
+    patterns = []
+    for route, view, name in ROUTES:
+        slashed = path(f"{route}/", view.as_view(contract=contract, schema=None), name=name)
+        patterns += [slashed, path(route, view.as_view(contract=contract), name=name)]
     return patterns, app_name
 
 

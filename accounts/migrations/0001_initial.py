@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "client_id",
-                    models.SlugField(max_length=100, unique=True, verbose_name="client id"),
+                    models.SlugField(db_index=False, max_length=100, verbose_name="client id"),
                 ),
                 ("secret", models.CharField(editable=False, max_length=64)),
                 ("previous_secret", models.CharField(blank=True, editable=False, max_length=64)),
@@ -75,6 +75,11 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "registered client",
                 "verbose_name_plural": "registered clients",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=["client_id"], name="drf_logout_client_id_unique"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(

@@ -6,6 +6,7 @@ from accounts.models.event import USERNAME_MAX_LENGTH as USERNAME_MAX_LENGTH
 from accounts.models.event import LogoutEvent as LogoutEvent
 from accounts.models.event import LogoutEventQuerySet as LogoutEventQuerySet
 from accounts.models.seal import AuditSeal as AuditSeal
+from accounts.models.session import NO_SID as NO_SID
 from accounts.models.session import Session as Session
 from accounts.models.session import SessionQuerySet as SessionQuerySet
 from accounts.models.session import database as database

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import uuid
 from functools import cache
-from typing import Any
 
 from django.db import models
 from django.utils import timezone
@@ -13,24 +13,8 @@ from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
 from accounts.conf import TOUCH_INTERVAL
-from accounts.models.session import database
-
-
-class ClientQuerySet(models.QuerySet["Client"]):
-    """Who a service is, by what it presents."""
-
-    def authenticate(self, client_id: str, secret: str) -> Client | None:
-        """Return the client with this id and secret, if it is active; note that it was used."""
-        # A replica may not know yet that it was deactivated.
-        sql, params = _select(using := database())
-        found = self.raw(sql, [client_id if p == _PLACE else p for p in params], using=using)
-        client = next(iter(found), None)
-        if client is None or not client.knows(secret):
-            return None
-        now = timezone.now()
-        if client.last_used_at is None or now - client.last_used_at >= TOUCH_INTERVAL:
-            self.using(database()).filter(pk=client.pk).update(last_used_at=now)
-        return client
+from accounts.models.rows import Select
+from accounts.models.session import NO_SID, Session, database
 
 
 class Client(models.Model):
@@ -39,7 +23,7 @@ class Client(models.Model):
     A new secret takes nothing from the one before: both count, until there is another new one.
     """
 
-    client_id = models.SlugField(_("client id"), max_length=100, unique=True)
+    client_id = models.SlugField(_("client id"), max_length=100, db_index=False)
     secret = models.CharField(max_length=64, editable=False)
     """The SHA-256 of 256 random bits, in hexadecimal digits."""
     previous_secret = models.CharField(max_length=64, editable=False, blank=True)
@@ -50,14 +34,33 @@ class Client(models.Model):
     last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
     """To the minute."""
 
-    objects = ClientQuerySet.as_manager()
-
     class Meta:
         verbose_name = _("registered client")
         verbose_name_plural = _("registered clients")
+        # As ``unique=True``, but without its second index, for LIKE.
+        constraints = [
+            models.UniqueConstraint(fields=["client_id"], name="drf_logout_client_id_unique")
+        ]
 
     def __str__(self) -> str:
         return self.client_id
+
+    @classmethod
+    def authenticate(
+        cls, client_id: str, secret: str, *, sid: uuid.UUID = NO_SID
+    ) -> tuple[Client, Session | None] | None:
+        """Return the active client with this id and secret, if there is one; note that it was used.
+
+        Beside it, of the same SELECT, the token login with this ``sid``.
+        """
+        # A replica may not know yet that it was deactivated.
+        client, session = _select(using := database()).get(client_id, sid)
+        if client is None or not client.knows(secret):
+            return None
+        now = timezone.now()
+        if client.last_used_at is None or now - client.last_used_at >= TOUCH_INTERVAL:
+            cls.objects.using(using).filter(pk=client.pk).update(last_used_at=now)
+        return client, session
 
     def renew_secret(self) -> str:
         """Return a new secret, whose hash alone is kept; the caller saves."""
@@ -72,15 +75,11 @@ class Client(models.Model):
         return any(known)
 
 
-_PLACE = "?"
-"""What the id takes the place of."""
-
-
 @cache
-def _select(using: str) -> Any:  # Any: Django gives no public types to its compilers
-    """Return the SELECT of an active client, which the ORM takes longer to write than to run."""
-    rows = Client.objects.filter(client_id=_PLACE, is_active=True)
-    return rows.query.get_compiler(using=using).as_sql()
+def _select(using: str) -> Select:
+    rows = Client.objects.filter(client_id="?", is_active=True)
+    rows = rows.defer("client_id", "is_active", "created_at")
+    return Select(using, (rows, Client._meta.get_field("client_id"), "?"), Session.by_sid())
 
 
 def _hash(secret: str) -> str:

@@ -18,10 +18,14 @@ from django.utils.translation import gettext_lazy as _
 from accounts.clients import USER_AGENT_MAX_LENGTH
 from accounts.conf import TOUCH_INTERVAL, conf
 from accounts.models.event import LogoutEvent
+from accounts.models.rows import Part
 from accounts.models.user import User
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.db import SessionStore
+
+NO_SID: Final = uuid.UUID(int=0)
+"""That of no login."""
 
 
 def hash_key(session_key: str) -> str:
@@ -166,6 +170,12 @@ class Session(AbstractBaseSession):
         # Imported when asked: the engine stands above the models.
         store: type[SessionStore] = import_string("accounts.sessions.SessionStore")
         return store
+
+    @classmethod
+    def by_sid(cls) -> Part:
+        """Return what selects a token login and its user, without the data of the session."""
+        rows = cls.objects.token(NO_SID).select_related("user").defer("session_data")
+        return rows, cls._meta.get_field("sid"), NO_SID
 
     def fits(self, user: User) -> bool:
         """Whether the password is still the one of the log-in; by an old ``SECRET_KEY`` too."""

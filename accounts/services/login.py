@@ -74,7 +74,7 @@ def mint_access(*, token: RefreshToken) -> AccessToken:
     return token.access_token
 
 
-def find_login(*, token: LoginToken) -> Login:
+def find_login(*, token: LoginToken, read: logins.Read | None = None) -> Login:
     """Find the live login of a verified token, in one SELECT.
 
     Raises as ``logins.find_login()`` does, and ends what that finds to be over: a login that has
@@ -82,7 +82,7 @@ def find_login(*, token: LoginToken) -> Login:
     and those of a user who was deactivated.
     """
     try:
-        return logins.find_login(token)
+        return logins.find_login(token, read)
     except LoginOver as error:
         _settle(partial(endings.OF[error.code], session=error.session))
         raise

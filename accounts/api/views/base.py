@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.urls import Resolver404, resolve
 from django.utils import translation
 from django.utils.cache import patch_cache_control, patch_vary_headers
+from django.utils.functional import cached_property
 from django.utils.log import log_response
 from django.views.decorators.debug import sensitive_variables
 from django.views.defaults import server_error as django_server_error
@@ -78,10 +79,18 @@ class ContractView(APIView):
     throttle_classes = ()
     versioning_class = None
 
-    client: ClientInfo
-    wants_problem = False
     reason: str
     """Why the answer is what it is, for the security log."""
+
+    @cached_property
+    def client(self) -> ClientInfo:
+        """Who is calling."""
+        return ClientInfo.from_request(self.request)
+
+    @cached_property
+    def wants_problem(self) -> bool:
+        """Whether an error is to be told as RFC 9457 has it."""
+        return wants_problem(self.request)
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., Any]:  # type: ignore[override] # DRF's own type is private
@@ -95,9 +104,7 @@ class ContractView(APIView):
         # Django's reports of errors show no token and no password.
         request.sensitive_post_parameters = "__ALL__"  # type: ignore[attr-defined] # as Django does
         audit.take_over(request)
-        self.client = ClientInfo.from_request(request)
         self.reason = ""
-        self.wants_problem = wants_problem(request)
         language = self.contract.negotiate(request.headers.get("Accept-Language", ""))
         with translation.override(language):
             response = super().dispatch(request, *args, **kwargs)

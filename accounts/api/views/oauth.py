@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -21,7 +22,7 @@ from accounts.api.views.errors import InvalidClient, OAuthError
 from accounts.api.views.logout import is_of_same_login, is_within_alone
 from accounts.conf import conf
 from accounts.exceptions import TokenError, TokenRevoked
-from accounts.models import Client, Session, User
+from accounts.models import NO_SID, Client, Session, User
 from accounts.ratelimit import address_key, is_within, rate_limit
 from accounts.services import Cause, Initiator, Reason, Scope
 from accounts.tokens import LoginToken, RefreshToken
@@ -77,22 +78,27 @@ class ClientView(OAuthView):
             response.data = self.error_body(down, down.status_code)
         return response
 
-    def authenticate_client(self, request: Request) -> Client | None:
-        """Return who asks, None if no client does. Raises ``InvalidClient`` for a wrong secret."""
+    def authenticate_client(
+        self, request: Request, *, sid: uuid.UUID = NO_SID
+    ) -> tuple[Client | None, Session | None]:
+        """Return who asks, None if no client does, and the row of a token's login.
+
+        Raises ``InvalidClient`` for a wrong secret.
+        """
         credentials = _credentials(request)
         if credentials is None:
-            return None
+            return None, None
         self.client_id = credentials[0][:100]
         # What cannot be an id is none: not every database takes it for text.
         is_id = re.fullmatch(r"[\w-]{1,100}", credentials[0], re.ASCII)
-        client = Client.objects.authenticate(*credentials) if is_id else None
-        if client is None:
+        found = Client.authenticate(*credentials, sid=sid) if is_id else None
+        if found is None:
             # A secret cannot be guessed; but who tries is not to be served for ever.
             rate = conf.address_rate
             if not is_within(request, name="client", key=address_key(request), rate=rate):
                 raise Throttled(wait=rate.seconds)
             raise InvalidClient
-        return client
+        return found
 
     def refusal(self, status: int) -> audit.Event | None:
         """Return what the refusal of somebody is; None if it was of no person, but of a form."""
@@ -124,7 +130,7 @@ class RevokeView(ClientView):
 
     def post(self, request: Request) -> Response:
         """Revoke. What is no token, or has been revoked, is a success that changes nothing."""
-        client = self.authenticate_client(request)
+        client, _ = self.authenticate_client(request)
         if client is None and request.auth is None:
             raise InvalidClient
         if client is not None and not client.may_revoke:
@@ -185,23 +191,36 @@ class IntrospectView(ClientView):
 
     def post(self, request: Request) -> Response:
         """Tell what a live token says, or nothing but that it is not one."""
-        client = self.authenticate_client(request)
+        token = self._token(request)
+        client, session = self.authenticate_client(request, sid=(token and token.sid) or NO_SID)
         if client is None:
             raise InvalidClient
         if not client.may_introspect:
             raise MayNot
-        raw = _presented(request)
-        # A refresh token is for the token endpoint: whoever does not hint at one asks about what
-        # a bearer has sent, and could take it for an access token.
-        is_refresh = _form(request).get("token_type_hint") == "refresh_token"
+        _presented(request)
+        if token is None:
+            return Response({"active": False})
         try:
-            token = tokens.decode(raw) if is_refresh else tokens.decode_access(raw)
-            login = services.find_login(token=token)
+            login = services.find_login(token=token, read=lambda sid: session)
         except TokenError:
             return Response({"active": False})
         if login.session is not None:
             login.session.touch()
         return Response(said(token, login.user))
+
+    @staticmethod
+    def _token(request: Request) -> LoginToken | None:
+        """Return the token that is asked about; None if that is none.
+
+        A refresh token is for the token endpoint: whoever does not hint at one asks about what a
+        bearer has sent, and could take it for an access token.
+        """
+        form = _form(request)
+        is_refresh = form.get("token_type_hint") == "refresh_token"
+        try:
+            return (tokens.decode if is_refresh else tokens.decode_access)(form.get("token", ""))
+        except TokenError:
+            return None
 
     def log_answer(self, status: int) -> None:
         """Log who may not; whatever else is answered changes nothing."""
