@@ -63,8 +63,12 @@ class Backend(TokenBackend):
     def encode(self, payload: dict[str, Any]) -> str:
         """Sign as SimpleJWT does, and name the key."""
         given = {"aud": self.audience, "iss": self.issuer}
-        claims = payload | {name: value for name, value in given.items() if value is not None}
-        header = {"kid": next(iter(self.public_keys))} if self.public_keys else None
+        return self.sign(payload | {name: v for name, v in given.items() if v is not None})
+
+    def sign(self, claims: dict[str, Any], **header: str) -> str:
+        """Sign claims that need not be a token's, with these members of the header and the key."""
+        if self.public_keys:
+            header["kid"] = next(iter(self.public_keys))
         key, encoder = self.prepared_signing_key, self.json_encoder
         return jwt.encode(claims, key, self.algorithm, header, encoder)
 

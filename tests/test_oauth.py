@@ -6,11 +6,13 @@ import base64
 from datetime import timedelta
 from io import StringIO
 
+import jwt
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.test import Client as Browser
 from django.urls import reverse
+from jwt import PyJWKSet
 from rest_framework_simplejwt.tokens import RefreshToken as SimpleJWTRefreshToken
 from rest_framework_simplejwt.tokens import SlidingToken
 
@@ -429,6 +431,75 @@ def test_without_its_storage_the_answer_is_503_and_the_token_lives(
     assert is_in(phone.access)
     logged = [(line["event"], line["result"]) for line in security_log()]
     assert logged == ([("authn_token_revoked", "failure")] if path == "revoke" else [])
+
+
+# Signed answers
+
+SIGNED = "application/token-introspection+jwt"
+
+
+@pytest.fixture
+def pair_login(deploy, user, device):
+    """A login whose tokens a key pair has signed."""
+    deploy(issuer="https://issuer.example")
+    return services.log_in(user=user, client=device)
+
+
+def ask_signed(orders, token, accept=SIGNED):
+    return post("introspect", {**orders, "Accept": accept}, token=token)
+
+
+def verified(answer):
+    """Return what a client makes of an answer, with the key that is published."""
+    raw = answer.content.decode()
+    keys = PyJWKSet.from_dict(Browser().get("/.well-known/jwks.json").json())
+    key = keys[jwt.get_unverified_header(raw)["kid"]]
+    return jwt.decode(raw, key, [key.algorithm_name], audience="orders")
+
+
+@pytest.mark.standard("RFC 9701 §5")
+def test_an_answer_is_signed_for_who_asks_for_that(pair_login, orders):
+    answer = ask_signed(orders, pair_login.access)
+
+    claims = verified(answer)
+    assert answer.headers["Content-Type"] == SIGNED
+    assert jwt.get_unverified_header(answer.content)["typ"] == "token-introspection+jwt"
+    assert claims.keys() == {"iss", "aud", "iat", "token_introspection"}
+    assert claims["iss"] == "https://issuer.example"
+    said = post("introspect", orders, token=pair_login.access).json()
+    assert claims["token_introspection"] == said
+
+
+@pytest.mark.standard("RFC 9701 §5")
+def test_of_an_ended_login_a_signed_answer_tells_nothing_else_either(pair_login, orders):
+    Session.objects.all().delete()
+
+    assert verified(ask_signed(orders, pair_login.access))["token_introspection"] == INACTIVE
+    assert verified(ask_signed(orders, "garbage"))["token_introspection"] == INACTIVE
+
+
+@pytest.mark.standard("RFC 9701 §8.1")
+def test_a_signed_answer_is_no_token(pair_login, orders, is_in):
+    signed = ask_signed(orders, pair_login.access).content.decode()
+
+    assert not is_in(signed)
+    assert post("introspect", orders, token=signed).json() == INACTIVE
+    assert post("revoke", orders, token=signed).status_code == 200
+
+
+def test_a_wrong_secret_gets_no_signed_answer(pair_login, orders):
+    answer = ask_signed(basic("orders", "wrong"), pair_login.access)
+
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", f"{SIGNED};q=0"])
+def test_who_does_not_name_it_gets_no_signed_answer(pair_login, orders, accept):
+    assert ask_signed(orders, pair_login.access, accept).json()["active"] is True
+
+
+def test_without_a_key_that_is_public_no_answer_is_signed(phone, orders):
+    assert ask_signed(orders, phone.access).json()["active"] is True
 
 
 # Problem details

@@ -67,6 +67,18 @@ def answers(operation):
     }
 
 
+def test_a_signed_answer_is_told_where_a_key_pair_signs(schema, deploy):
+    def media_types(schema):
+        operation = schema["paths"][f"{V1}/introspect"]["post"]
+        return [*operation["responses"]["200"]["content"]]
+
+    deploy()
+
+    signed = schema_with(path("api/v1/auth/", include(urls.v1)))
+    assert media_types(schema) == ["application/json"]
+    assert media_types(signed) == ["application/json", "application/token-introspection+jwt"]
+
+
 # The example project, and hosts
 
 

@@ -143,6 +143,16 @@ def test_the_metadata_name_the_issuer_of_the_tokens_and_the_address_of_the_keys(
     assert metadata()["jwks_uri"] == HOST + JWKS
 
 
+@pytest.mark.standard("RFC 9701 §7")
+def test_the_metadata_tell_what_signs_the_answer_of_an_introspection(deploy, metadata):
+    supported = "introspection_signing_alg_values_supported"
+    assert supported not in metadata()
+
+    deploy("EdDSA")
+
+    assert metadata()[supported] == ["EdDSA"]
+
+
 def test_what_is_not_mounted_is_not_told(mount, metadata):
     mount(known=(well_known, ""))
 

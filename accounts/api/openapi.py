@@ -54,6 +54,7 @@ from accounts.api.views.errors import PROBLEM, InvalidClient, Malformed, problem
 from accounts.api.views.logout import UnknownScope
 from accounts.api.views.oauth import (
     RETRY_AFTER,
+    SIGNED,
     MayNot,
     TwoWays,
     Unavailable,
@@ -615,6 +616,14 @@ class IntrospectSchema(ClientSchema):
         dead: Body = {"active": False}
         schema = schema_of([live, dead, {**dead, "client_id": ""}])
         return 200, schema, {"live": live, "not live": dead}
+
+    def get_response_serializers(self) -> Any:  # Any: as in AutoSchema
+        """Return the answers, and the signed one where a key pair signs."""
+        answers = super().get_response_serializers()
+        if AccessToken().token_backend.public_keys:
+            jwt = {"type": "string", "description": "A JWT, as RFC 9701 §5 has it."}
+            answers[200, SIGNED] = OpenApiResponse(jwt, HTTPStatus.OK.phrase)
+        return answers
 
 
 SCHEMAS: Final[Mapping[type[ContractView], type[ContractSchema]]] = {

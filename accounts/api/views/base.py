@@ -36,8 +36,8 @@ from accounts.api.views.errors import (
     Malformed,
     OAuthError,
     Refused,
+    names,
     problem,
-    wants_problem,
 )
 from accounts.authentication import InvalidToken, JWTAuthentication
 from accounts.clients import ClientInfo
@@ -90,7 +90,7 @@ class ContractView(APIView):
     @cached_property
     def wants_problem(self) -> bool:
         """Whether an error is to be told as RFC 9457 has it."""
-        return wants_problem(self.request)
+        return names(self.request, PROBLEM)
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., Any]:  # type: ignore[override] # DRF's own type is private
@@ -263,7 +263,7 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     language = contract.negotiate(request.headers.get("Accept-Language", ""))
     with translation.override(language):
         body, kind = contract.error(500, contracts.ERRORS[500], "error"), "application/json"
-        if wants_problem(request):
+        if names(request, PROBLEM):
             body, kind = problem(500, contracts.ERRORS[500]) | {"code": "error"}, PROBLEM
         response = JsonResponse(body, status=500, content_type=kind)
     return _private(response, language)

@@ -13,12 +13,12 @@ from accounts.api import contracts
 PROBLEM: Final = "application/problem+json"
 
 
-def wants_problem(request: HttpRequest) -> bool:
-    """Whether a client names the media type of RFC 9457 among those that it accepts."""
+def names(request: HttpRequest, media_type: str) -> bool:
+    """Whether a client names a media type among those that it accepts."""
     accepted = [
         (f"{kind.main_type}/{kind.sub_type}", kind.quality) for kind in request.accepted_types
     ]
-    return any(name == PROBLEM and quality for name, quality in accepted)
+    return any(name == media_type and quality for name, quality in accepted)
 
 
 def problem(status: int, message: contracts.Text) -> contracts.Body:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +12,7 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 from django.db import Error as DatabaseError
+from django.http import HttpResponse
 from rest_framework.exceptions import Throttled, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,17 +20,21 @@ from rest_framework.response import Response
 from accounts import audit, services, tokens
 from accounts.api.serializers import FormParser
 from accounts.api.views.base import OAuthView, login_token
-from accounts.api.views.errors import InvalidClient, OAuthError
+from accounts.api.views.errors import InvalidClient, OAuthError, names
 from accounts.api.views.logout import is_of_same_login, is_within_alone
+from accounts.api.views.well_known import issuer
 from accounts.conf import conf
 from accounts.exceptions import TokenError, TokenRevoked
 from accounts.models import NO_SID, Client, Session, User
 from accounts.ratelimit import address_key, is_within, rate_limit
 from accounts.services import Cause, Initiator, Reason, Scope
-from accounts.tokens import LoginToken, RefreshToken
+from accounts.tokens import AccessToken, LoginToken, RefreshToken
 
 RETRY_AFTER: Final = 5
 """Seconds, where the storage is down."""
+
+SIGNED: Final = "application/token-introspection+jwt"
+"""An introspection's answer as a JWT (RFC 9701 §5)."""
 
 
 class Unavailable(OAuthError):
@@ -189,7 +195,7 @@ class IntrospectView(ClientView):
 
     authentication_classes = ()
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Response | HttpResponse:
         """Tell what a live token says, or nothing but that it is not one."""
         token = self._token(request)
         client, session = self.authenticate_client(request, sid=(token and token.sid) or NO_SID)
@@ -199,14 +205,27 @@ class IntrospectView(ClientView):
             raise MayNot
         _presented(request)
         if token is None:
-            return Response({"active": False})
+            return self._answer(request, {"active": False})
         try:
             login = services.find_login(token=token, read=lambda sid: session)
         except TokenError:
-            return Response({"active": False})
+            return self._answer(request, {"active": False})
         if login.session is not None:
             login.session.touch()
-        return Response(said(token, login.user))
+        return self._answer(request, said(token, login.user))
+
+    def _answer(self, request: Request, content: dict[str, object]) -> Response | HttpResponse:
+        """Answer in JSON; signed, where a client asks for that and there is a key to verify it."""
+        if not names(request, SIGNED) or not (backend := AccessToken().token_backend).public_keys:
+            return Response(content)
+        claims = {
+            "iss": issuer(request),
+            "aud": self.client_id,
+            "iat": int(time.time()),
+            "token_introspection": content,
+        }
+        signed = backend.sign(claims, typ=SIGNED.removeprefix("application/"))
+        return HttpResponse(signed, content_type=SIGNED)
 
     @staticmethod
     def _token(request: Request) -> LoginToken | None:

@@ -51,22 +51,30 @@ def jwks(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"keys": keys})
 
 
+def issuer(request: HttpRequest) -> str:
+    """Return who signs, as the answers for other services name it."""
+    return AccessToken().token_backend.issuer or request.build_absolute_uri("/").rstrip("/")
+
+
 @_public
 def metadata(request: HttpRequest) -> HttpResponse:
     """``GET .well-known/oauth-authorization-server``: what is mounted, and where (RFC 8414 §2)."""
     backend = AccessToken().token_backend
     clients = ["client_secret_basic", "client_secret_post"]
+    introspect = {"introspection_endpoint_auth_methods_supported": clients}
+    if backend.public_keys:
+        introspect["introspection_signing_alg_values_supported"] = [backend.algorithm]
     of_endpoints: dict[str, Any] = {  # Any: as JSON has it
         "token": {
             "grant_types_supported": ["password", "refresh_token"],
             "token_endpoint_auth_methods_supported": ["none"],
         },
         "revoke": {"revocation_endpoint_auth_methods_supported": clients},
-        "introspect": {"introspection_endpoint_auth_methods_supported": clients},
+        "introspect": introspect,
     }
     names = {"token": "token", "revoke": "revocation", "introspect": "introspection"}
     content: dict[str, Any] = {
-        "issuer": backend.issuer or request.build_absolute_uri("/").rstrip("/"),
+        "issuer": issuer(request),
         "response_types_supported": [],
         "grant_types_supported": [],
     }
