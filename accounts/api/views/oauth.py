@@ -204,15 +204,14 @@ class IntrospectView(ClientView):
         if not client.may_introspect:
             raise MayNot
         _presented(request)
-        if token is None:
-            return self._answer(request, {"active": False})
-        try:
-            login = services.find_login(token=token, read=lambda sid: session)
-        except TokenError:
-            return self._answer(request, {"active": False})
-        if login.session is not None:
-            login.session.touch()
-        return self._answer(request, said(token, login.user))
+        content: dict[str, object] = {"active": False}
+        if token is not None:
+            with suppress(TokenRevoked):
+                login = services.find_login(token=token, read=lambda sid: session)
+                if login.session is not None:
+                    login.session.touch()
+                content = said(token, login.user)
+        return self._answer(request, content)
 
     def _answer(self, request: Request, content: dict[str, object]) -> Response | HttpResponse:
         """Answer in JSON; signed, where a client asks for that and there is a key to verify it."""
