@@ -292,7 +292,7 @@ def test_an_issuer_whose_storage_is_down_is_down(remote, signed, phone, monkeypa
     def down(*args, **kwargs):
         raise OperationalError
 
-    monkeypatch.setattr(type(Client.objects.all()), "authenticate", down)
+    monkeypatch.setattr(Client, "authenticate", down)
     assert ask(phone.access).status_code == 503
 
     remote(ACCEPT_WHEN_DOWN=True)
