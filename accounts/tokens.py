@@ -67,10 +67,9 @@ class Backend(TokenBackend):
 
     def sign(self, claims: dict[str, Any], **header: str) -> str:
         """Sign claims that need not be a token's, with these members of the header and the key."""
-        if self.public_keys:
-            header["kid"] = next(iter(self.public_keys))
+        kid = {"kid": next(iter(self.public_keys))} if self.public_keys else {}
         key, encoder = self.prepared_signing_key, self.json_encoder
-        return jwt.encode(claims, key, self.algorithm, header, encoder)
+        return jwt.encode(claims, key, self.algorithm, header | kid, encoder)
 
     def get_verifying_key(self, token: SimpleJWTToken) -> Any:  # Any: as above
         """Return the key that has signed a token; where none has, the current one refuses it."""

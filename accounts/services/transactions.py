@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
@@ -18,6 +19,7 @@ logger: Final = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
+PAUSE: Final = 0.02  # seconds
 UNDONE_SQLSTATES: Final = {"40001", "40P01"}  # serialization failure, deadlock
 
 
@@ -33,13 +35,13 @@ def retried(service: Callable[P, R]) -> Callable[P, R]:
         try:
             return service(*args, **kwargs)
         except (IntegrityError, OperationalError) as error:
-            undone = isinstance(error, IntegrityError) or (
-                # psycopg's name for it, then psycopg2's.
-                getattr(error.__cause__, "sqlstate", getattr(error.__cause__, "pgcode", ""))
-                in UNDONE_SQLSTATES
-            )
+            # psycopg's name for it, then psycopg2's.
+            code = getattr(error.__cause__, "sqlstate", getattr(error.__cause__, "pgcode", ""))
+            undone = isinstance(error, IntegrityError) or code in UNDONE_SQLSTATES
             if not undone or transaction.get_connection(database()).in_atomic_block:
                 raise
+            # The other one goes first: who is back before it has woken up meets it again.
+            time.sleep(PAUSE)
             return service(*args, **kwargs)
 
     return run
