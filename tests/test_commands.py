@@ -768,7 +768,12 @@ def wait_until(condition):
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)]
+    ("number", "status"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 130, marks=pytest.mark.drill),
+        (signal.SIGKILL, -9),
+    ],
 )
 def test_pruning_that_is_stopped_in_the_middle_loses_nothing(litter, manage, number, status):
     pruning = manage("prune_accounts", "--batch-size", "1", "--json")

@@ -106,7 +106,7 @@ def happening(fault: Fault) -> Iterator[None]:
         del connection._commit
 
 
-FAULTS = [Refused, pytest.param(Cut, marks=pytest.mark.postgresql)]
+FAULTS = [Refused, pytest.param(Cut, marks=[pytest.mark.postgresql, pytest.mark.drill])]
 
 
 # The operations

@@ -324,8 +324,10 @@ def jose(tmp_path_factory):
             pytest.fail(message)
         pytest.skip(message)
     folder = tmp_path_factory.mktemp("jose")
-    install = ["npm", "install", "--silent", "--prefix", str(folder), "jose@6"]
-    subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
+    # In the folder: with --prefix npm does not read what the machine has set for all.
+    (folder / "package.json").write_text("{}")
+    install = ["npm", "install", "--silent", "jose@6"]
+    subprocess.run(install, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     (folder / "verify.mjs").write_text(BY_JOSE)
 
     @contextmanager

@@ -37,6 +37,12 @@ pytestmark = [
     pytest.mark.race,
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("way"),
+    # Step by step is how other databases do it, of which none is raced here.
+    pytest.mark.parametrize(
+        "way",
+        ["in one statement", pytest.param("step by step", marks=pytest.mark.drill)],
+        indirect=True,
+    ),
 ]
 
 CLIENT = ClientInfo()
