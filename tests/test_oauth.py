@@ -485,6 +485,7 @@ def test_a_signed_answer_is_no_token(pair_login, orders, is_in):
     assert not is_in(signed)
     assert post("introspect", orders, token=signed).json() == INACTIVE
     assert post("revoke", orders, token=signed).status_code == 200
+    assert is_in(pair_login.access)
 
 
 def test_a_wrong_secret_gets_no_signed_answer(pair_login, orders):

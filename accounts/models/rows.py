@@ -11,8 +11,7 @@ from django.db.models import QuerySet
 # Any: Django gives no public types to its compilers, nor to what they read.
 
 Part = tuple[QuerySet[Any], Any, object]
-"""What selects a row and those it points at, the field of its key, and what a key takes the place
-of."""
+"""What selects a row and those it points at, the field of its key, and the key to be replaced."""
 
 
 class Select:

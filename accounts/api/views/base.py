@@ -31,14 +31,7 @@ from accounts.api import contracts
 from accounts.api.contracts import Contract
 from accounts.api.cookies import RefreshCookie
 from accounts.api.serializers import JSONParser
-from accounts.api.views.errors import (
-    PROBLEM,
-    Malformed,
-    OAuthError,
-    Refused,
-    names,
-    problem,
-)
+from accounts.api.views.errors import PROBLEM, Malformed, OAuthError, Refused, names, problem
 from accounts.authentication import InvalidToken, JWTAuthentication
 from accounts.clients import ClientInfo
 from accounts.exceptions import ReauthenticationRequired, TokenError
