@@ -345,8 +345,15 @@ SERVICES = {
     "secure_account": lambda w: services.secure_account(user=w.user, cause=Cause()),
 }
 
-# Where a connection is lost, too; of the others in the drill, as it finds what a refusal finds.
-CUT = ["a log-in by name", "a refresh", "a logout of session", "logout/all", "the list"]
+USUAL = [
+    *("a log-in by name", "a refresh", "a logout of session", "a logout of others"),
+    *("logout/all", "the list"),
+]
+"""Of lost connections and undone transactions the suite has these; the drill has all."""
+
+
+def _marks(name: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.postgresql, *([] if name in USUAL else [pytest.mark.drill])]
 
 
 @dataclass
@@ -386,13 +393,7 @@ def failures(
     [
         *((name, V1, Refused) for name in OPERATIONS),
         ("logout/all", PLAIN, Refused),
-        *(
-            pytest.param(
-                *(name, V1, Cut),
-                marks=[pytest.mark.postgresql, *([] if name in CUT else [pytest.mark.drill])],
-            )
-            for name in OPERATIONS
-        ),
+        *(pytest.param(name, V1, Cut, marks=_marks(name)) for name in OPERATIONS),
     ],
 )
 def test_a_fault_is_an_error_that_changes_nothing(name, wire, kind):
@@ -559,9 +560,12 @@ WRITES = [
 ]
 
 
-@pytest.mark.postgresql
 @pytest.mark.parametrize(
-    ("sqlstate", "name"), [*(("40001", name) for name in WRITES), ("40P01", "a logout of global")]
+    ("sqlstate", "name"),
+    [
+        *(pytest.param("40001", name, marks=_marks(name)) for name in WRITES),
+        pytest.param("40P01", "a logout of global", marks=pytest.mark.postgresql),
+    ],
 )
 def test_a_transaction_that_was_undone_is_run_once_more(name, sqlstate):
     operation = OPERATIONS[name]
@@ -571,8 +575,7 @@ def test_a_transaction_that_was_undone_is_run_once_more(name, sqlstate):
         assert dump() != failure.before
 
 
-@pytest.mark.postgresql
-@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=_marks(name)) for name in WRITES])
 def test_a_transaction_that_was_undone_twice_is_an_error_that_changes_nothing(name):
     operation = OPERATIONS[name]
     # A refresh that has to end the login runs a service within a service.

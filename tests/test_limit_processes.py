@@ -91,6 +91,9 @@ def test_of_100_parallel_requests_of_a_user_who_has_left_exactly_20_pass(
     assert len(served.pids) > 1
 
 
+@pytest.mark.parametrize(
+    "store", ["postgresql", pytest.param("redis", marks=pytest.mark.drill)], indirect=True
+)
 def test_twice_as_many_standing_logins_of_a_user_as_the_limit_may_all_leave_at_once(
     tmp_path, bearers, store
 ):
