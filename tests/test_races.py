@@ -50,7 +50,7 @@ CLIENT = ClientInfo()
 SCOPES = ["refresh_tokens", "others", "session", "global"]
 AFTER = math.inf
 ROUNDS = int(os.environ.get("RACES", "7"))
-"""Once through the delays of ``offset()``; more often in the drill."""
+"""Once through the delays of ``offset()``."""
 
 
 @pytest.fixture(autouse=True)
