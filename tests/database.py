@@ -6,12 +6,15 @@ A pytest plugin. On PostgreSQL each process of a run has a copy of one template.
 from __future__ import annotations
 
 import fcntl
+import time
 from contextlib import contextmanager
 
 import pytest
 from django.db import connection, connections, transaction
 from django.test import TransactionTestCase
 from pytest_django.plugin import blocking_manager_key
+
+from tests.host import PATIENCE
 
 # What migrating has put there, and no test takes away.
 LASTING = {"auth_permission", "django_content_type", "django_migrations"}
@@ -65,6 +68,23 @@ def maintenance():
         yield
         if connection.vendor == "postgresql":
             cursor.execute("SET LOCAL drf_logout.maintenance = 'off'")
+
+
+def wait_for_a_lock() -> None:
+    """Return when another connection waits for what this transaction of PostgreSQL's holds."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            # Not pg_stat_activity, which a transaction sees as it was at first. Other processes of
+            # the tests have locks in the same server.
+            cursor.execute(
+                "SELECT FROM pg_locks"
+                " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+            )
+            if cursor.rowcount:
+                return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
 
 
 def _empty(case: TransactionTestCase) -> None:

@@ -19,6 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts import counters as module
 from accounts.counters import RedisCounters
 from accounts.models import Counter
+from tests.database import wait_for_a_lock
 from tests.host import PATIENCE
 
 THREADS = 20
@@ -275,17 +276,6 @@ def test_a_statement_that_the_database_undoes_is_run_again(counters, monkeypatch
             other = threads.submit(count)
             wait_for_a_lock()
         assert other.result(timeout=PATIENCE) == (3 if tries == 2 else "undone")
-
-
-def wait_for_a_lock():
-    """Wait until some other connection waits for a lock."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*), pg_sleep(0.01) FROM pg_locks WHERE NOT granted")
-            if cursor.fetchone()[0]:
-                return
-    raise AssertionError("nobody waits")
 
 
 @pytest.mark.postgresql

@@ -21,6 +21,7 @@ from accounts import services
 from accounts.clients import ClientInfo
 from accounts.management import heap, pruning
 from accounts.models import LogoutEvent, Session
+from tests.database import wait_for_a_lock
 from tests.host import PATIENCE
 
 HOUR = timedelta(hours=1)
@@ -458,9 +459,7 @@ def test_a_login_that_is_used_between_a_batch_s_look_and_its_lock_stays(monkeypa
                 cursor.execute("SELECT pg_advisory_xact_lock(1)")
                 Session.objects.filter(pk=kept.pk).update(expire_date=ago(-HOUR))
                 taken.set()
-                waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-                while cursor.execute(waiting).fetchone() is None:
-                    pass
+                wait_for_a_lock()
         finally:
             connection.close()
 

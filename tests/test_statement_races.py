@@ -12,6 +12,7 @@ from accounts import services
 from accounts.clients import ClientInfo
 from accounts.models import LogoutEvent, Session
 from accounts.services import Scope
+from tests.database import wait_for_a_lock
 
 pytestmark = [
     pytest.mark.postgresql,
@@ -37,15 +38,6 @@ def aside():
             return pool.submit(run)
 
         yield call
-
-
-def wait_for_a_lock() -> None:
-    """Return when another connection waits for what this transaction holds."""
-    with connection.cursor() as cursor:
-        while True:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            if cursor.fetchone()[0]:
-                return
 
 
 @pytest.mark.parametrize("scope", [Scope.SESSION, Scope.REFRESH_TOKENS, Scope.GLOBAL])

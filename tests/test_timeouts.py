@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from unittest.mock import Mock
@@ -31,6 +30,7 @@ from accounts.services.record import UNCHANGED
 from accounts.signals import login_ended
 from accounts.tokens import AccessToken, RefreshToken
 from tests import asgi
+from tests.database import wait_for_a_lock
 from tests.http import PASSWORD, PLAIN, V1
 from tests.test_races import race
 
@@ -522,18 +522,6 @@ def test_a_login_that_has_not_run_out_is_not_ended(phone, is_in):
     assert services.run_out(session=Session.objects.get()) == UNCHANGED
 
     assert is_in(phone.access)
-
-
-def wait_for_a_lock():
-    """Wait until another connection of this database waits for a row of ours."""
-    for _ in range(500):
-        with connection.cursor() as cursor:
-            # Not pg_stat_activity, which a transaction sees as it was at first.
-            cursor.execute("SELECT pg_blocking_pids(pid) FROM pg_locks WHERE NOT granted")
-            if cursor.fetchall():
-                return
-        time.sleep(0.01)
-    raise AssertionError("nobody waits")
 
 
 @pytest.mark.usefixtures("_limits")
