@@ -282,9 +282,10 @@ class Attempts:
         try:
             if (begun := count(request, name=name, key=key, rate=rate)) is None:
                 return
-            # Of one window. Where it is one of two, nobody has written of the other.
+            # Where the clock has ticked, a success is written of several windows: of the true one
+            # none is missing, and of another there are no more.
             successes = [f"accounts.{name}.success:{_digest(key)}:{end}" for end in begun.ends]
-            succeeded = sum(_asking(lambda: _cache().get_many(successes)).values())
+            succeeded = max(_asking(lambda: _cache().get_many(successes)).values(), default=0)
         except StoreUnavailable as error:
             _begin_uncounted(error, name=name, key=key, rate=rate)
             return
@@ -294,7 +295,7 @@ class Attempts:
 
     def succeed(self) -> None:
         """End the attempt well: it no longer counts."""
-        if len(self._successes) != 1:
+        if not self._successes:
             return
         try:
             _asking(self._count_success)
@@ -302,9 +303,9 @@ class Attempts:
             logger.error("An attempt counts as failed: no store to say otherwise: %s", error)
 
     def _count_success(self) -> None:
-        (key,) = self._successes
-        with suppress(ValueError):  # the store has let go of it already
-            _cache().add(key, 1, self._timeout) or _cache().incr(key)
+        for key in self._successes:
+            with suppress(ValueError):  # the store has let go of it already
+                _cache().add(key, 1, self._timeout) or _cache().incr(key)
 
 
 def _cache() -> BaseCache:
