@@ -170,8 +170,8 @@ def count(request: HttpRequest | Request, *, name: str, key: str, rate: Rate) ->
     else:
         _outage.begin()
         raise StoreUnavailable("it refuses to count")
-    # It says when its window ends by a clock that may have ticked meanwhile.
-    ends = [second + usage["time_left"] for second in range(began, int(time.time()) + 1)]
+    # It says when its window ends by a clock that may have ticked meanwhile, or leapt.
+    ends = [second + usage["time_left"] for second in range(began, int(time.time()) + 1)[-MINUTE:]]
     # The window still holds in the second that it says is the first of the next one.
     return Usage(
         name=name, rate=rate, count=usage["count"], reset=max(1, usage["time_left"] + 1), ends=ends

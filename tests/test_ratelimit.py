@@ -338,6 +338,14 @@ def test_an_attempt_that_succeeds_does_not_count(request_from, monkeypatch, offs
         Attempts(request, name="password", key="ana", rate=RATE)
 
 
+def test_a_clock_that_leaps_ahead_leaves_no_window_for_each_second(request_from, monkeypatch):
+    ahead = itertools.cycle((0, 10**6))
+    clock = SimpleNamespace(time=lambda: time.time() + next(ahead), monotonic=time.monotonic)
+    monkeypatch.setattr(ratelimit, "time", clock)
+
+    assert len(count(request_from(), name="password", key="ana", rate=RATE).ends) == 60
+
+
 def test_attempts_under_way_count_until_they_have_succeeded(request_from):
     request = request_from()
     first, second = (Attempts(request, name="password", key="ana", rate=RATE) for _ in range(2))
