@@ -87,6 +87,24 @@ def wait_for_a_lock() -> None:
     raise AssertionError("nobody waits")
 
 
+def wait_to_be_alone() -> None:
+    """Return when no other connection to this database of PostgreSQL is left.
+
+    That of a process which was killed may still commit. And it reports as it closes.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+                " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            )
+            if not cursor.rowcount:
+                return
+        time.sleep(0.01)
+    raise AssertionError("somebody is connected")
+
+
 def _empty(case: TransactionTestCase) -> None:
     for alias in case._databases_names(include_mirrors=False):
         tables = connections[alias].introspection.django_table_names(only_existing=True)

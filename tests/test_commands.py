@@ -30,6 +30,7 @@ from accounts.management.commands import verify_audit
 from accounts.management.interruption import Interruption
 from accounts.models import LogoutEvent, Session
 from accounts.signals import login_ended
+from tests.database import wait_to_be_alone
 from tests.documents import ROOT
 from tests.host import PATIENCE
 from tests.test_pruning import HOUR, ago, begin_anew, outstanding, sessions
@@ -781,6 +782,7 @@ def test_pruning_that_is_stopped_in_the_middle_loses_nothing(litter, manage, num
     pruning.send_signal(number)
     out, err = pruning.communicate(timeout=PATIENCE)
     assert pruning.returncode == status
+    wait_to_be_alone()
     remaining = Session.objects.count()
     assert remaining
     if number != signal.SIGKILL:
@@ -810,6 +812,7 @@ def test_a_run_that_is_stopped_in_the_middle_is_continued(crowd, manage, number,
     ending.send_signal(number)
     out, _ = ending.communicate(timeout=PATIENCE)
     assert ending.returncode == status
+    wait_to_be_alone()
     ended = LogoutEvent.objects.count()
     assert 0 < ended < 300
     # Each user is logged out on record, or as before.

@@ -31,6 +31,7 @@ from accounts.models import LogoutEvent, Session, TokenVersion
 from accounts.services import Cause, Scope
 from accounts.services.transactions import retried
 from tests.conftest import PASSWORD
+from tests.database import wait_to_be_alone
 from tests.host import PATIENCE
 
 pytestmark = [
@@ -63,17 +64,8 @@ def deadlocks(transactional_db):
     """Return a function that counts the deadlocks since the test began."""
 
     def count() -> int:
-        deadline = time.monotonic() + PATIENCE
+        wait_to_be_alone()
         with connection.cursor() as cursor:
-            # A connection reports as it closes, and is gone once it has.
-            while time.monotonic() < deadline:
-                cursor.execute(
-                    "SELECT count(*) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
-                if cursor.fetchone() == (0,):
-                    break
-                time.sleep(0.01)
             cursor.execute(
                 "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
             )
