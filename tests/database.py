@@ -72,19 +72,12 @@ def maintenance():
 
 def wait_for_a_lock() -> None:
     """Return when another connection waits for what this transaction of PostgreSQL's holds."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        with connection.cursor() as cursor:
-            # Not pg_stat_activity, which a transaction sees as it was at first. Other processes of
-            # the tests have locks in the same server.
-            cursor.execute(
-                "SELECT FROM pg_locks"
-                " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
-            )
-            if cursor.rowcount:
-                return
-        time.sleep(0.01)
-    raise AssertionError("nobody waits")
+    # Not pg_stat_activity, which a transaction sees as it was at first. Other processes of the
+    # tests have locks in the same server.
+    _wait_until(
+        "EXISTS (SELECT FROM pg_locks"
+        " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
+    )
 
 
 def wait_to_be_alone() -> None:
@@ -92,17 +85,21 @@ def wait_to_be_alone() -> None:
 
     That of a process which was killed may still commit. And it reports as it closes.
     """
+    _wait_until(
+        "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+        " AND backend_type = 'client backend' AND pid <> pg_backend_pid())"
+    )
+
+
+def _wait_until(condition: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT FROM pg_stat_activity WHERE datname = current_database()"
-                " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
-            )
-            if not cursor.rowcount:
+            cursor.execute(f"SELECT {condition}")
+            if cursor.fetchone()[0]:
                 return
         time.sleep(0.01)
-    raise AssertionError("somebody is connected")
+    raise AssertionError(f"it never came true: {condition}")
 
 
 def _empty(case: TransactionTestCase) -> None:
