@@ -153,10 +153,10 @@ class Command(BaseCommand):
             "This logs out %d users, on every device. Type 'yes' to go on: ",
             number,
         )
-        # On stderr, for stdout may be somebody's JSON.
-        self.stderr.write(question % number, self.style.WARNING, ending="")
-        self.stderr.flush()
+        # Whoever has read the question may interrupt it. On stderr: stdout may be somebody's JSON.
         try:
+            self.stderr.write(question % number, self.style.WARNING, ending="")
+            self.stderr.flush()
             answer = input()
         except (EOFError, KeyboardInterrupt):
             answer = ""
