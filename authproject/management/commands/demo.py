@@ -51,22 +51,22 @@ class Command(BaseCommand):
 
     def handle(self, *, port: int, **options: Any) -> None:
         """Serve until interrupted."""
+        # So that the embedded PostgreSQL stops with us, however we are stopped.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         _check_port(port)
         call_command("migrate", verbosity=0)
         site = f"http://{HOST}:{port}"
-        self.stdout.write(
-            LINES.format(
-                site=site,
-                api=f"{site}/api/v1/auth",
-                email=EMAIL,
-                password=PASSWORD,
-                admin_password=_make_users(),
-            )
+        lines = LINES.format(
+            site=site,
+            api=f"{site}/api/v1/auth",
+            email=EMAIL,
+            password=PASSWORD,
+            admin_password=_make_users(),
         )
-        self.stdout.flush()
-        # So that the embedded PostgreSQL stops with us, however we are stopped.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # From the moment that this says what Ctrl-C does.
         with contextlib.suppress(KeyboardInterrupt):
+            self.stdout.write(lines)
+            self.stdout.flush()
             call_command("runserver", f"{HOST}:{port}", use_reloader=False, skip_checks=True)
 
 
