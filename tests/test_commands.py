@@ -12,14 +12,13 @@ import subprocess
 import sys
 import termios
 import threading
-import time
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import UserManager
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.db.models.signals import pre_delete
 from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
@@ -30,7 +29,7 @@ from accounts.management.commands import verify_audit
 from accounts.management.interruption import Interruption
 from accounts.models import LogoutEvent, Session
 from accounts.signals import login_ended
-from tests.database import wait_to_be_alone
+from tests.database import wait_for_a_lock, wait_to_be_alone
 from tests.documents import ROOT
 from tests.host import PATIENCE
 from tests.test_pruning import HOUR, ago, begin_anew, outstanding, sessions
@@ -606,6 +605,25 @@ def test_all_asks_on_a_terminal_and_ends_nothing_without_a_yes(people, monkeypat
     assert len(owners()) == 5
 
 
+class Interrupted(Terminal):
+    """Somebody who presses Ctrl-C."""
+
+    def flush(self):
+        signal.raise_signal(signal.SIGINT)
+
+    def readline(self, *args):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("stream", ["stderr", "stdin"])
+def test_ctrl_c_is_a_no_from_the_moment_the_question_is_shown(people, monkeypatch, stream):
+    streams = {"stdin": Terminal("yes\n"), "stderr": io.StringIO(), stream: Interrupted()}
+    monkeypatch.setattr(sys, "stdin", streams["stdin"])
+    with pytest.raises((CommandError, KeyboardInterrupt), match="Nothing was ended"):
+        call_command("end_sessions", "--all", stderr=streams["stderr"])
+    assert len(owners()) == 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "shows"),
     [
@@ -743,28 +761,20 @@ def manage(transactional_db, tmp_path):
 
 @pytest.fixture
 def terminal():
-    """A terminal: the end that a process is given, and a function that returns what it shows."""
+    """A terminal: a person's end, that of a process, and a function that returns what it shows."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     shown = b""
 
-    def show():
+    def show(until=""):
         nonlocal shown
-        while select.select([ours], [], [], 0)[0]:
+        while select.select([ours], [], [], 0 if until.encode() in shown else PATIENCE)[0]:
             shown += os.read(ours, 1024)
         return shown.decode()
 
-    yield theirs, show
+    yield ours, theirs, show
     os.close(theirs)
     os.close(ours)
-
-
-def wait_until(condition):
-    """Wait until something holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.mark.postgresql
@@ -777,20 +787,26 @@ def wait_until(condition):
     ],
 )
 def test_pruning_that_is_stopped_in_the_middle_loses_nothing(litter, manage, number, status):
-    pruning = manage("prune_accounts", "--batch-size", "1", "--json")
-    wait_until(lambda: Session.objects.count() < 2_400)
-    pruning.send_signal(number)
+    with transaction.atomic(), connection.cursor() as cursor:
+        # It passes over rows that are locked, and waits for the table of the tokens.
+        list(Session.objects.select_for_update()[:2_400])
+        cursor.execute("LOCK TABLE token_blacklist_outstandingtoken IN SHARE MODE")
+        pruning = manage("prune_accounts", "--batch-size", "1", "--json")
+        wait_for_a_lock()
+        pruning.send_signal(number)
     out, err = pruning.communicate(timeout=PATIENCE)
     assert pruning.returncode == status
     wait_to_be_alone()
-    remaining = Session.objects.count()
-    assert remaining
+    assert Session.objects.count() == 2_400
+    tokens = OutstandingToken.objects.count()
+    assert 2_400 < tokens <= 2_500
     if number != signal.SIGKILL:
         answer = json.loads(out)
         assert not answer["complete"]
-        assert answer["sessions"] == 2_500 - remaining
+        assert (answer["sessions"], answer["tokens"]) == (100, 2_500 - tokens)
         assert err == "CommandError: Stopped; what is left is for the next run.\n"
-    assert run_json("prune_accounts")["sessions"] == remaining
+    rest = run_json("prune_accounts")
+    assert (rest["sessions"], rest["tokens"]) == (2_400, tokens)
     assert left() == [0, 0, 0]
 
 
@@ -807,9 +823,12 @@ def crowd(transactional_db):
 @pytest.mark.postgresql
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_run_that_is_stopped_in_the_middle_is_continued(crowd, manage, number, status):
-    ending = manage("end_sessions", "--all", "--json")
-    wait_until(LogoutEvent.objects.exists)
-    ending.send_signal(number)
+    with transaction.atomic():
+        # It waits at the logins of one user.
+        list(Session.objects.filter(user__username="user150").select_for_update())
+        ending = manage("end_sessions", "--all", "--json")
+        wait_for_a_lock()
+        ending.send_signal(number)
     out, _ = ending.communicate(timeout=PATIENCE)
     assert ending.returncode == status
     wait_to_be_alone()
@@ -826,7 +845,7 @@ def test_a_run_that_is_stopped_in_the_middle_is_continued(crowd, manage, number,
 
 @pytest.mark.postgresql
 def test_a_terminal_shows_a_bar_and_stdout_stays_one_json_object(litter, manage, terminal):
-    theirs, show = terminal
+    _, theirs, show = terminal
     pruning = manage("prune_accounts", "--json", stderr=theirs)
     out, _ = pruning.communicate(timeout=PATIENCE)
     assert pruning.returncode == 0
@@ -843,7 +862,7 @@ def sealed_alone(shown):
 
 @pytest.mark.postgresql
 def test_a_terminal_stays_empty_but_for_the_log_with_verbosity_0(litter, manage, terminal):
-    theirs, show = terminal
+    _, theirs, show = terminal
     pruning = manage("prune_accounts", "--verbosity", "0", stderr=theirs)
     out, _ = pruning.communicate(timeout=PATIENCE)
     assert pruning.returncode == 0
@@ -862,11 +881,12 @@ def test_what_is_no_terminal_gets_no_bar(litter, manage):
 
 @pytest.mark.postgresql
 def test_a_person_at_a_terminal_is_asked_and_a_pipe_is_not(crowd, manage, terminal):
-    theirs, show = terminal
+    ours, theirs, show = terminal
     asking = manage("end_sessions", "--all", "--json", stdin=theirs, stderr=theirs)
-    wait_until(lambda: "Type 'yes' to go on: " in show())
+    question = "Type 'yes' to go on: "
+    assert question in show(until=question)
     assert Session.objects.count() == 600
-    asking.send_signal(signal.SIGINT)
+    os.write(ours, b"no\n")
     out, _ = asking.communicate(timeout=PATIENCE)
     assert (asking.returncode, out) == (1, "")
     assert "Nothing was ended." in show()

@@ -24,7 +24,7 @@ from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, override_settings
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
@@ -1112,15 +1112,15 @@ claims = st.lists(st.ip_addresses().map(str) | st.text(st.characters(max_codepoi
 
 @given(claimed=claims, client=untrusted, proxies=st.lists(trusted, max_size=3))
 def test_an_address_is_believed_of_trusted_proxies_alone(
-    wire, settings, security_log, caplog, claimed, client, proxies
+    wire, security_log, caplog, claimed, client, proxies
 ):
     forwarded = {"X-Forwarded-For": ",".join([*claimed, str(client), *proxies])}
     caplog.clear()
 
     wire.send("logout", headers=forwarded)
-    settings.ACCOUNTS = {**settings.ACCOUNTS, "TRUSTED_PROXIES": ["127.0.0.0/8", "10.0.0.0/8"]}
-    wire.send("logout", headers=forwarded)
-    settings.ACCOUNTS = {**settings.ACCOUNTS, "TRUSTED_PROXIES": []}
+    trusting = {**django_settings.ACCOUNTS, "TRUSTED_PROXIES": ["127.0.0.0/8", "10.0.0.0/8"]}
+    with override_settings(ACCOUNTS=trusting):
+        wire.send("logout", headers=forwarded)
 
     assert [line["source_ip"] for line in security_log()] == ["127.0.0.1", str(client)]
 
